@@ -1,0 +1,1 @@
+"""Pure decisions: `decide(state, fact, now) → (state, effects)`. Nothing here awaits, reads a clock or knows a vendor."""
