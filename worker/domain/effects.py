@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.events import Event
+from schemas.model import Message
 from schemas.pipeline import AiCancel, SttStop, TtsCancel
 from worker.domain.model import Job
 
@@ -18,7 +18,7 @@ from worker.domain.model import Job
 class Announce:
     """Publish an event; its `session` or ids are complete, as the state is after the decision."""
 
-    event: Event
+    event: Message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

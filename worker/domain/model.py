@@ -68,8 +68,8 @@ class Session:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
-    metadata: str = "{}"
-    """A JSON object in compact form, as the caller gave it."""
+    metadata: str | None = None
+    """A JSON object in compact form, as the caller gave it; `None` when none was given."""
     stt_enabled: bool
     stt_language: str
     ai_enabled: bool
