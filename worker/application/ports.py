@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 from worker.domain.conversation import Conversation
@@ -49,11 +50,18 @@ class OutboxMessage:
     position: int = 0
 
 
+class ErrandKind(StrEnum):
+    """What LiveKit is to be asked."""
+
+    CLOSE_ROOM = "close_room"
+    REMOVE_PARTICIPANT = "remove_participant"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoomErrand:
-    """Something that LiveKit is to be asked, again and again until it is done. `kind`: `close_room`, `remove_participant`."""
+    """Something that LiveKit is to be asked, again and again until it is done. `identity` is of who is to be removed."""
 
-    kind: str
+    kind: ErrandKind
     room_name: str
     identity: str | None = None
     session_id: str | None = None

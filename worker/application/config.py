@@ -1,0 +1,23 @@
+"""What the use cases are told at start: LiveKit's address for clients, how long things live, the domain's policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from worker.domain.policy import Policy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Settings of the use cases."""
+
+    public_url: str
+    """What clients and services are told to connect to."""
+    policy: Policy
+    answer_within: timedelta = timedelta(seconds=4.5)
+    """A command is answered by then, whatever is down; the contract says 5 s."""
+    answers_kept: timedelta = timedelta(hours=24)
+    """For how long the same command gets the same answer."""
+    reservation_fresh: timedelta = timedelta(seconds=10)
+    """For how long a room that is being made is left to the command that makes it."""

@@ -1,0 +1,107 @@
+"""What LiveKit is to be asked because a decision said so: close a room, take somebody out. Repeated until it is done.
+
+Promises: an errand is stored with the decision, tried at once after the commit, and then again with backoff until
+LiveKit did it or it is not wanted any more; a crash forgets none. A room is never closed over a live session of its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import assert_never
+
+import structlog
+
+from worker.application.failures import LiveKitRefused, LiveKitUnavailable, StoreUnavailable
+from worker.application.ports import Clock, ErrandKind, LiveKit, RoomErrand, Store
+from worker.domain.model import SessionId
+
+log = structlog.get_logger(__name__)
+
+_CLAIM = timedelta(seconds=30)
+_LONGEST_WAIT = timedelta(seconds=30)
+
+
+class Errands:
+    """Runs errands, those just made and those left behind."""
+
+    def __init__(self, *, store: Store, livekit: LiveKit, clock: Clock) -> None:
+        self._store = store
+        self._livekit = livekit
+        self._clock = clock
+        self._fresh: asyncio.Queue[RoomErrand] = asyncio.Queue()
+
+    def soon(self, errands: Sequence[RoomErrand]) -> None:
+        """Try these as soon as possible; never blocks. What is forgotten here is found by `round`."""
+        for errand in errands:
+            self._fresh.put_nowait(errand)
+
+    async def run_fresh(self) -> None:
+        """Carry out what `soon` was given, for ever, a few side by side."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(4):
+                group.create_task(self._worker(), name=f"errands-{number}")
+
+    async def round(self, *, limit: int = 50) -> int:
+        """Carry out what is due now; how many errands that were."""
+        due = await self._store.due_errands(self._clock.now(), limit=limit, claim=_CLAIM)
+        for errand in due:
+            await self.carry_out(errand)
+        return len(due)
+
+    async def carry_out(self, errand: RoomErrand) -> bool:
+        """Try it now; whether it is done. Raises `StoreUnavailable` alone; it stays an errand then."""
+        try:
+            await self._ask(errand)
+        except LiveKitUnavailable as error:
+            wait = backoff(errand.attempts)
+            log.warning(
+                "errand.postponed",
+                kind=errand.kind,
+                room=errand.room_name,
+                error=str(error),
+                again_in_s=wait.total_seconds(),
+            )
+            await self._store.retry_errand(errand.errand_id, self._clock.now() + wait)
+            return False
+        except LiveKitRefused as error:
+            log.error("errand.refused", kind=errand.kind, room=errand.room_name, error=str(error))
+        await self._store.done_errand(errand.errand_id)
+        return True
+
+    async def _worker(self) -> None:
+        while True:
+            errand = await self._fresh.get()
+            try:
+                await self.carry_out(errand)
+            except StoreUnavailable as error:
+                log.warning("errand.postponed", kind=errand.kind, room=errand.room_name, error=str(error))
+
+    async def _ask(self, errand: RoomErrand) -> None:
+        match errand.kind:
+            case ErrandKind.CLOSE_ROOM:
+                if await self._store.run(lambda tx: tx.live_session(errand.room_name)) is None:
+                    await self._livekit.delete_room(errand.room_name)
+                    log.info("room.closed", room=errand.room_name)
+            case ErrandKind.REMOVE_PARTICIPANT:
+                await self._remove(errand, errand.identity or "")
+            case _:
+                assert_never(errand.kind)
+
+    async def _remove(self, errand: RoomErrand, identity: str) -> None:
+        """Unless a new token let the identity in again meanwhile."""
+        session_id = errand.session_id
+        if session_id is not None:
+            removal = await self._store.run(
+                lambda tx: tx.removal(SessionId(session_id), identity)
+            )
+            if removal is None:
+                return
+        await self._livekit.remove_participant(errand.room_name, identity)
+        log.info("participant.removed_again", room=errand.room_name)
+
+
+def backoff(attempts: int) -> timedelta:
+    """1, 2, 4 … 30 s."""
+    return min(timedelta(seconds=2.0 ** min(attempts, 10)), _LONGEST_WAIT)

@@ -1,0 +1,171 @@
+"""What happens in rooms: webhooks, reports, time. From a message's bytes to state, messages and errands.
+
+Promises: each message changes the state once, whatever its copies do; its messages are confirmed before it is called
+handled; one message that fails delays those of its own room alone. `handle` may be called again with the same messages
+after any error. Raises an `Outage` when the store or the broker is away: nothing is lost then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from schemas.topology import partition_of
+from worker.application.config import Config
+from worker.application.errands import Errands
+from worker.application.failures import Conflict
+from worker.application.inbound import Inbound, read_inbound
+from worker.application.loading import load
+from worker.application.outbox import Outbox
+from worker.application.ports import Clock, OutboxMessage, RoomErrand, Store, Transaction
+from worker.application.rendering import Cause, Renderer, store
+from worker.domain.decide import decide
+from worker.domain.facts import Fact, Reported
+from worker.domain.model import State
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handled:
+    """The message is done: its effects are confirmed, or it was a copy."""
+
+    name: str
+    subject: str
+    duplicate: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unreadable:
+    """The same bytes will never be right: they belong into the dead letters."""
+
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """A fault while handling it. Nothing of it was kept; it may be tried again."""
+
+    name: str
+    error: Exception
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Behind:
+    """Not tried: a message of its room in front of it failed."""
+
+    name: str
+
+
+Outcome = Handled | Unreadable | Failed | Behind
+
+
+class _RoomBlocked(Exception):  # noqa: N818 - never leaves this module
+    """Its room waits for an earlier message."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Applied:
+    messages: Sequence[OutboxMessage]
+    errands: Sequence[RoomErrand] = ()
+    duplicate: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class RoomEvents:
+    """The use case behind a partition of rooms."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        outbox: Outbox,
+        errands: Errands,
+        renderer: Renderer,
+        config: Config,
+        clock: Clock,
+        read_webhook: Callable[[Mapping[str, object], datetime], Fact | None],
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._errands = errands
+        self._renderer = renderer
+        self._config = config
+        self._clock = clock
+        self._read_webhook = read_webhook
+
+    async def handle(self, partition: int, bodies: Sequence[bytes]) -> Sequence[Outcome]:
+        """Handle what one partition holds next, in this order; one outcome for each body."""
+        now = self._clock.now()
+        read = [read_inbound(body, now, self._read_webhook) for body in bodies]
+        inbound = [message for message in read if isinstance(message, Inbound)]
+        blocked: set[str] = set()
+        applied = await self._store.run_many(
+            [self._work(message, partition, now, blocked) for message in inbound]
+        )
+        done = [result for result in applied if isinstance(result, _Applied)]
+        await self._outbox.send([message for result in done for message in result.messages])
+        self._errands.soon([errand for result in done for errand in result.errands])
+        outcomes = iter(map(_outcome, inbound, applied))
+        return [
+            next(outcomes)
+            if isinstance(message, Inbound)
+            else Unreadable(reason=message.reason, error=message.error)
+            for message in read
+        ]
+
+    def _work(
+        self, message: Inbound, partition: int, now: datetime, blocked: set[str]
+    ) -> Callable[[Transaction], _Applied]:
+        def work(tx: Transaction) -> _Applied:
+            if message.room_name in blocked:
+                raise _RoomBlocked
+            try:
+                return self._apply(tx, message, partition, now)
+            except Conflict:
+                raise
+            except Exception:
+                blocked.add(message.room_name)
+                raise
+
+        return work
+
+    def _apply(self, tx: Transaction, message: Inbound, partition: int, now: datetime) -> _Applied:
+        if tx.seen(message.key):
+            return _Applied(messages=tx.outbox_of(message.key), duplicate=True)
+        tx.mark_seen(message.key, now)
+        if message.fact is None:
+            return _Applied(messages=(), counts={"ignored": 1})
+        before = load(tx, message.fact, now)
+        if isinstance(message.fact, Reported) and not _belongs(before, partition):
+            return _Applied(messages=(), counts={"unknown_report": 1})
+        after, effects = decide(before, message.fact, now, self._config.policy)
+        cause = Cause(message_id=message.key, traceparent=message.traceparent)
+        rendered = self._renderer.render(after, effects, cause, now)
+        store(tx, before, rendered)
+        return _Applied(
+            messages=rendered.messages, errands=rendered.errands, counts=Counter(rendered.counts)
+        )
+
+
+def _belongs(state: State, partition: int) -> bool:
+    """A report counts only where its job's `report_to` leads."""
+    rooms = [job.room_name for job in state.jobs.values()] + [turn.room_name for turn in state.turns.values()]
+    return all(partition_of(room) == partition for room in rooms)
+
+
+def _outcome(message: Inbound, applied: _Applied | Exception) -> Outcome:
+    match applied:
+        case _Applied():
+            return Handled(
+                name=message.name,
+                subject=message.room_name,
+                duplicate=applied.duplicate,
+                counts=applied.counts,
+            )
+        case _RoomBlocked():
+            return Behind(name=message.name)
+        case _:
+            return Failed(name=message.name, error=applied)
