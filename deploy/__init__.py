@@ -1,0 +1,1 @@
+"""What runs June and the servers it needs; no part of June imports it."""

@@ -1,0 +1,202 @@
+"""Gets what a bare machine lacks: Debian packages, livekit-server built by Go, a Debian root with another RabbitMQ.
+
+Kept in a cache for all clones: `JUNE_CACHE_DIR`, else `$XDG_CACHE_HOME/june`, else `~/.cache/june`. Each thing is
+made under a lock and moved into place when it is whole, so a run that is cut short leaves nothing half made.
+Nothing is started, and nothing is set up to start with the machine. What cannot be had is an InstallError that says
+what to do.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from deploy.servers.progress import Progress, step
+
+LIVEKIT_VERSION = "1.13.5"
+DEBIAN_MIRROR = "http://deb.debian.org/debian"
+POLICY = Path("/usr/sbin/policy-rc.d")
+POLICY_TEXT = "#!/bin/sh\n# Put here for the time of an installation: start no service.\nexit 101\n"
+
+
+class InstallError(RuntimeError):
+    """Something is missing and cannot be got; the text says how to get it."""
+
+
+def cache_dir() -> Path:
+    """Where built and downloaded things are kept."""
+    named = os.environ.get("JUNE_CACHE_DIR")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) if named else Path(base) / "june"
+
+
+def debian_packages(names: tuple[str, ...], found: Callable[[], Path | None], progress: Progress) -> Path:
+    """What `found` finds, after installing `names` by apt where it finds nothing."""
+    if (there := found()) is not None:
+        return there
+    with _locked("apt", progress):
+        if (there := found()) is None:
+            _apt_install(names, progress)
+            there = found()
+    if there is None:
+        raise InstallError(f"apt-get installed {' '.join(names)}, and it still cannot be found")
+    return there
+
+
+def livekit_binary() -> Path:
+    """Where the binary is, or would be."""
+    return cache_dir() / "bin" / f"livekit-server-{LIVEKIT_VERSION}"
+
+
+def livekit_server(progress: Progress) -> Path:
+    """The livekit-server binary, built with Go when the cache lacks it (minutes)."""
+    binary = livekit_binary()
+    if binary.exists():
+        return binary
+    with _locked("livekit", progress):
+        if not binary.exists():
+            _build_livekit(binary, progress)
+    return binary
+
+
+def debian_root_path(suite: str) -> Path:
+    """Where the small Debian is, or would be."""
+    return cache_dir() / "roots" / suite
+
+
+def debian_root(suite: str, package: str, progress: Progress) -> Path:
+    """A folder with a small Debian of that suite and one package in it, made by debootstrap when the cache lacks it."""
+    root = debian_root_path(suite)
+    if root.exists():
+        return root
+    with _locked(suite, progress):
+        if not root.exists():
+            _debootstrap(root, suite, package, progress)
+    return root
+
+
+def _build_livekit(binary: Path, progress: Progress) -> None:
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if go is None:
+        raise InstallError(
+            "livekit-server is missing. Install Go 1.26 or later (it is built from source), or start a Docker engine, "
+            "or give LIVEKIT_WS_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of a server that runs"
+        )
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
+        target = f"github.com/livekit/livekit-server/cmd/server@v{LIVEKIT_VERSION}"
+        env = {"GOBIN": scratch, "GOFLAGS": "-trimpath"}
+        run((go, "install", target), f"building livekit-server {LIVEKIT_VERSION}", progress, env=env)
+        Path(scratch, "server").replace(binary)
+
+
+def _debootstrap(root: Path, suite: str, package: str, progress: Progress) -> None:
+    def tool() -> Path | None:
+        path = shutil.which("debootstrap") or shutil.which("debootstrap", path="/usr/sbin")
+        return Path(path) if path else None
+
+    debootstrap = debian_packages(("debootstrap",), tool, progress)
+    part = root.with_suffix(".part")
+    command = (
+        *_as_root(),
+        str(debootstrap),
+        "--variant=minbase",
+        f"--include={package}",
+        suite,
+        str(part),
+        DEBIAN_MIRROR,
+    )
+    root.parent.mkdir(parents=True, exist_ok=True)
+    run((*_as_root(), "rm", "-rf", str(part)), f"clearing {part.name}", lambda _: None)
+    run(command, f"making a Debian {suite} with {package}", progress)
+    part.rename(root)
+
+
+def _apt_install(names: tuple[str, ...], progress: Progress) -> None:
+    apt = shutil.which("apt-get")
+    if apt is None:
+        raise InstallError(
+            f"{' '.join(names)}: this system has no apt-get. Install it by your system's own means, or start a Docker "
+            "engine, or give the URLs of servers that run (JUNE_AMQP_URL, JUNE_DATABASE_URL, LIVEKIT_WS_URL)"
+        )
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    before = {name for name in names if _installed(name)}
+    with _no_service_starts():
+        run((*_as_root(), apt, "-q", "update"), "apt-get update", progress, env=env)
+        options = ("-q", "-y", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0")
+        run(
+            (*_as_root(), apt, *options, "install", *names),
+            f"apt-get install {' '.join(names)}",
+            progress,
+            env=env,
+        )
+    if systemctl := shutil.which("systemctl"):
+        for name in (
+            set(names) - before
+        ):  # ours are processes of our own; the system's would start with the machine
+            subprocess.run((*_as_root(), systemctl, "disable", name), check=False, capture_output=True)
+
+
+@contextlib.contextmanager
+def _no_service_starts() -> Iterator[None]:
+    """Debian starts the services that it installs, unless this file says no."""
+    if POLICY.exists() and POLICY.read_text() != POLICY_TEXT:
+        yield
+        return
+    subprocess.run(
+        (*_as_root(), "tee", POLICY), input=POLICY_TEXT, text=True, check=True, capture_output=True
+    )
+    subprocess.run((*_as_root(), "chmod", "755", POLICY), check=True)
+    try:
+        yield
+    finally:
+        subprocess.run((*_as_root(), "rm", "-f", POLICY), check=True)
+
+
+def _installed(package: str) -> bool:
+    return subprocess.run(("dpkg", "-s", package), check=False, capture_output=True).returncode == 0
+
+
+def _as_root() -> tuple[str, ...]:
+    if os.geteuid() == 0:
+        return ()
+    sudo = shutil.which("sudo")
+    if sudo is None:
+        raise InstallError(
+            "something must be installed: run this once as root, or install sudo, or start a Docker engine"
+        )
+    return (sudo,)
+
+
+def run(
+    command: tuple[str, ...], text: str, progress: Progress, *, env: Mapping[str, str] | None = None
+) -> None:
+    """Runs a long command with progress. What it says goes to a log in the cache, and its end into the InstallError."""
+    log = cache_dir() / "logs" / f"{text.replace(' ', '-').replace('/', '-')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as said, step(text, progress):
+        done = subprocess.run(
+            command, check=False, stdout=said, stderr=said, env={**os.environ, **(env or {})}
+        )
+    if done.returncode != 0:
+        tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise InstallError(
+            f"{' '.join(command)} ended with {done.returncode} (all of it in {log}):\n  {tail}"
+        )
+
+
+@contextlib.contextmanager
+def _locked(name: str, progress: Progress) -> Iterator[None]:
+    """One run at a time makes a thing; the others wait and then find it."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with (cache_dir() / f"{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with step(f"waiting for another run that installs {name}", progress):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

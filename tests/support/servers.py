@@ -1,0 +1,43 @@
+"""Which tests need which real server, and how a run with or without them is made."""
+
+import os
+from collections.abc import Iterable
+
+import pytest
+
+from deploy.servers import RABBITMQ_VERSIONS, RabbitMQVersion
+
+FIXTURES = {
+    "rabbitmq": {"rabbitmq_version", "rabbitmq_server", "amqp_url", "own_rabbitmq"},
+    "postgres": {"postgres_server", "postgres_url", "own_postgres"},
+    "livekit": {"livekit_server", "livekit", "start_livekit"},
+}
+"""The marker of each server, and the fixtures that start it."""
+
+
+def fast() -> bool:
+    """JUNE_TEST_FAST=1: only the tests that need no server."""
+    return os.environ.get("JUNE_TEST_FAST", "") not in {"", "0"}
+
+
+def rabbitmq_versions() -> tuple[RabbitMQVersion, ...]:
+    """Those that every test of RabbitMQ runs on: both, or the ones that JUNE_TEST_RABBITMQ names (`4`, `3.10,4`)."""
+    named = os.environ.get("JUNE_TEST_RABBITMQ")
+    wanted = named.split(",") if named else RABBITMQ_VERSIONS
+    if unknown := set(wanted) - set(RABBITMQ_VERSIONS):
+        raise pytest.UsageError(f"JUNE_TEST_RABBITMQ: no such version: {', '.join(sorted(unknown))}")
+    return tuple(version for version in RABBITMQ_VERSIONS if version in wanted)
+
+
+def mark(items: Iterable[pytest.Item]) -> None:
+    """Gives each test the marker of the servers that its fixtures start."""
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        for marker, fixtures in FIXTURES.items():
+            if names & fixtures:
+                item.add_marker(marker)
+
+
+def needed(item: pytest.Item) -> set[str]:
+    """The servers of one test, once it is marked."""
+    return {name for name in FIXTURES if item.get_closest_marker(name)}
