@@ -5,13 +5,17 @@ Nothing is coerced: "5", 5.0 and true are no integers, 1 is no boolean. Text tha
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
+from math import isfinite
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError, to_json
 
 METADATA_MAX_BYTES = 64 * 1024
+# Readers of JSON stop at about 200 levels, and a reply holds the metadata some levels down.
+METADATA_MAX_LEVELS = 128
 TEXT_MAX_BYTES = 1024 * 1024
 NAME_MAX_BYTES = 256
 ID_MAX_BYTES = 255
@@ -69,27 +73,36 @@ def _is_session_id(text: str) -> bool:
     return _SESSION_ID.fullmatch(text) is not None and text not in {".", ".."}
 
 
-def unstorable(value: Any) -> bool:
-    """Whether a JSON value holds a NUL, a lone surrogate or a number that JSON cannot write, at any depth."""
-    waiting = [value]
-    while waiting:
-        match waiting.pop():
-            case str(text):
-                if _UNSTORABLE.search(text):
-                    return True
-            case float(number):
-                if number - number != 0:  # infinite, or not a number
-                    return True
-            case dict(members):
-                waiting += members.keys()
-                waiting += members.values()
-            case list(items):
-                waiting += items
+def _is_storable(value: Any) -> bool:
+    """Whether a JSON value can be stored and sent on: no NUL, lone surrogate or infinity, not too deep."""
+    level: list[Any] = [value]
+    for _ in range(METADATA_MAX_LEVELS + 1):
+        if not all(map(_storable_alone, level)):
+            return False
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return True
     return False
 
 
+def _storable_alone(value: Any) -> bool:
+    if isinstance(value, str):
+        return not _UNSTORABLE.search(value)
+    return not isinstance(value, float) or isfinite(value)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    match value:
+        case dict():
+            return chain(value.keys(), value.values())
+        case list():
+            return value
+        case _:
+            return ()
+
+
 def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    if unstorable(value) or len(to_json(value)) > METADATA_MAX_BYTES:
+    if not _is_storable(value) or len(to_json(value)) > METADATA_MAX_BYTES:
         raise ValueError
     return value
 
@@ -131,7 +144,7 @@ DisplayName = Annotated[
 Metadata = Annotated[
     dict[str, Any],
     AfterValidator(_check_metadata),
-    rule("must be an object of at most 65,536 bytes as compact JSON, without NUL or infinite numbers"),
+    rule("must be an object of at most 65,536 bytes as compact JSON, at most 128 levels deep, without NUL"),
 ]
 
 AgentMetadata = Annotated[
@@ -170,7 +183,7 @@ Reason = Annotated[
     _require(lambda text: len(text) <= 256 and not _UNSTORABLE.search(text)),
     rule("must be a string of at most 256 characters without NUL characters"),
 ]
-AgentCount = BeforeValidator(_check_count)
+AtMostSomeAgents = BeforeValidator(_check_count)
 
 Id = Annotated[str, _require(is_envelope_id), rule(ENVELOPE_ID_RULE)]
 """A job, turn or utterance: opaque, and short enough to be an AMQP property."""
