@@ -1,0 +1,1 @@
+"""LiveKit behind the worker's ports: its server API, access tokens, and what its webhooks say."""
