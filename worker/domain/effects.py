@@ -1,17 +1,18 @@
 """What a decision asks for. Effects are stored with the state, in one transaction, and carried out after it.
 
-Promises: order within one decision is the order of the messages. Refuses: message ids, sequence numbers, tokens and
-bytes: the application gives those when it stores them.
+Promises: order within one decision is the order of the messages. Refuses: message ids, sequence numbers,
+tokens and bytes: the application gives those when it stores them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from schemas.model import Message
 from schemas.pipeline import AiCancel, SttStop, TtsCancel
-from worker.domain.model import Job
+from worker.domain.model import Job, Session
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,9 +24,13 @@ class Announce:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnnounceSession:
-    """Publish `june.session.<what>.v1` (`created`, `started` or `ended`) with the session as it is after the decision."""
+    """Publish `june.session.<what>.v1` (`created`, `started` or `ended`) with `session`, as it was at that step.
 
-    what: str
+    One decision may create and start a session, and each event shows its own status.
+    """
+
+    what: Literal["created", "started", "ended"]
+    session: Session
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +49,7 @@ class Broadcast:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AskAi:
-    """Publish `june.ai.turn.v1`. `history` is without the turn's own text, oldest first, bounded by the domain."""
+    """Publish `june.ai.turn.v1`. `history` is without the turn's own text, oldest first, bounded."""
 
     turn_id: str
     attempt: int
@@ -80,7 +85,7 @@ class Speak:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloseRoom:
-    """Delete the LiveKit room of this name, unless a live session has it by then. Repeated until LiveKit did."""
+    """Delete the LiveKit room of this name, unless a live session has it by then. Repeated until done."""
 
     room_name: str
 
@@ -95,7 +100,7 @@ class RemoveParticipant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wake:
-    """Give the domain `TimeCame(key)` at `at` or soon after. One for each key: a later `Wake` replaces the earlier."""
+    """Give the domain `TimeCame(key)` at `at` or soon after. A later `Wake` of the same key replaces it."""
 
     key: str
     at: datetime
