@@ -1,8 +1,8 @@
 """LiveKit's server API behind the worker's `LiveKit` port.
 
 Promises: each method ends within its deadline, all its requests together; errors are mapped here, once, by
-meaning; no retries of its own. Refuses to take anything but LiveKit's own word (`not_found`) for "absent": the 404
-of a proxy is an outage.
+meaning; no retries of its own. Refuses to take anything but LiveKit's own word (`not_found`) for "absent":
+the 404 of a proxy is an outage.
 """
 
 from __future__ import annotations

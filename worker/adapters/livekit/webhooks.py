@@ -1,9 +1,9 @@
 """What a LiveKit webhook says, as a fact of the domain.
 
-Promises: pure; reads protobuf's JSON in both spellings (lowerCamelCase, snake_case), where a field at its default
-is absent and an enum is a name or a number; takes values that a later LiveKit may bring for what is safe (`words`).
-Refuses: an event whose ids are missing or too long, or whose fields are of other types, with the reason. Logs
-nothing: bodies hold secrets.
+Promises: pure; reads protobuf's JSON in both spellings (lowerCamelCase, snake_case), where a field at its
+default is absent and an enum is a name or a number; takes values that are new for what is safe.
+Refuses: an event whose ids are missing or too long, or whose fields are of other types, with the reason.
+Logs nothing: bodies hold secrets.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Ignored:
 def read_webhook(payload: Mapping[str, Any], *, received_at: datetime) -> RoomFact | Ignored:
     """The fact in a verified and parsed webhook body.
 
-    `received_at` stands in where LiveKit gave no moment that can be read. Raises `WebhookInvalid`: the same body again gives the same.
+    `received_at` stands in where LiveKit gave no moment that can be read. Raises `WebhookInvalid`:
+    the same body again gives the same.
     """
     event = payload.get("event")
     if not isinstance(event, str) or not event:

@@ -1,7 +1,7 @@
 """LiveKit's enums and strings in the contract's words.
 
-Promises: never raises on a value that a later LiveKit may bring. A kind that is not known is told as `bridge` and a
-track type that is not known as `data`: neither is taken for a human voice. Refuses nothing.
+Promises: never raises on a value that a later LiveKit may bring. A kind that is not known is told as `bridge`
+and a track type that is not known as `data`: neither is taken for a human voice. Refuses nothing.
 """
 
 from __future__ import annotations
