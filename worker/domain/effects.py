@@ -24,7 +24,7 @@ class Announce:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnnounceSession:
-    """Publish `june.session.<what>.v1` (`created`, `started` or `ended`) with `session`, as it was at that step.
+    """Publish `june.session.<what>.v1` with `session`, as it was at that step.
 
     One decision may create and start a session, and each event shows its own status.
     """
