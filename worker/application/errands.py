@@ -93,9 +93,7 @@ class Errands:
         """Unless a new token let the identity in again meanwhile."""
         session_id = errand.session_id
         if session_id is not None:
-            removal = await self._store.run(
-                lambda tx: tx.removal(SessionId(session_id), identity)
-            )
+            removal = await self._store.run(lambda tx: tx.removal(SessionId(session_id), identity))
             if removal is None:
                 return
         await self._livekit.remove_participant(errand.room_name, identity)

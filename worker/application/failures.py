@@ -6,7 +6,7 @@ An `Outage` is retried for as long as it lasts and never parks or dead-letters a
 from __future__ import annotations
 
 
-class Outage(Exception):  # noqa: N818 - named for what it is
+class Outage(Exception):
     """Something that June needs cannot be reached; the same again later is right."""
 
 
@@ -22,11 +22,11 @@ class BrokerUnavailable(Outage):
     """RabbitMQ did not confirm. Copies may have arrived."""
 
 
-class Conflict(Exception):  # noqa: N818
+class Conflict(Exception):
     """Somebody else wrote the session meanwhile. The work is right on fresh state; this one's writes are refused."""
 
 
-class Permanent(Exception):  # noqa: N818
+class Permanent(Exception):
     """The same again gives the same."""
 
 

@@ -81,14 +81,17 @@ def _read_envelope(body: bytes) -> Inbound | Refused:
         if envelope.type == MOMENT_TYPE:
             moment = read_moment(envelope)
             return Inbound(
-                key=f"moment|{envelope.id}", name=envelope.type, room_name=envelope.partitionkey or "", fact=moment
+                key=f"moment|{envelope.id}",
+                name=envelope.type,
+                room_name=envelope.partitionkey or "",
+                fact=moment,
             )
         report = parse_report(envelope)
     except MessageInvalid as error:
         return Refused(reason="invalid", error=_explain(error))
     except TypeUnknown as error:
         return Refused(reason="unknown_type", error=str(error))
-    subject = getattr(report, "job_id", None) or getattr(report, "turn_id", "")
+    subject = str(getattr(report, "job_id", None) or getattr(report, "turn_id", ""))
     return Inbound(
         key=message_key(envelope),
         name=envelope.type,

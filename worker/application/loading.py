@@ -173,7 +173,7 @@ def _of_report(tx: Transaction, report: Report) -> State:
         case AiReply() | AiStatus() | TtsStatus():
             return _of_turn(tx, TurnId(report.turn_id))
         case _:
-            assert_never(report)
+            raise AssertionError(f"no slice for {type(report).__name__}")
 
 
 def _of_job(

@@ -1,7 +1,7 @@
 """Effects become rows: messages with id, sequence, time and token; errands for LiveKit; timers.
 
-Promises: each message of a session has the next sequence number, in the order of the effects; its bytes are made here,
-once, and never again. Refuses: sending; that is the outbox's work after the commit.
+Promises: each message of a session has the next sequence number, in the order of the effects; its bytes are made
+here, once, and never again. Refuses: sending; that is the outbox's work after the commit.
 """
 
 from __future__ import annotations
@@ -178,7 +178,9 @@ class Renderer:
             text=ask.text,
             language=ask.language or session.stt_language,
             history=tuple(
-                HistoryEntry(role=HistoryRole(entry.role), identity=entry.identity, text=entry.text, at=entry.at)
+                HistoryEntry(
+                    role=HistoryRole(entry.role), identity=entry.identity, text=entry.text, at=entry.at
+                )
                 for entry in ask.history
             ),
             lease_s=int(lease.total_seconds()),
@@ -218,6 +220,10 @@ def store(tx: Transaction, before: State, rendered: Rendered) -> None:
     rendered.errands = [
         dataclasses.replace(errand, errand_id=tx.put_errand(errand)) for errand in rendered.errands
     ]
+
+
+def _history_entry(entry: fx.HistoryEntry) -> HistoryEntry:
+    return HistoryEntry(role=HistoryRole(entry.role), identity=entry.identity, text=entry.text, at=entry.at)
 
 
 def _session_event(session: Session, what: str) -> Message:

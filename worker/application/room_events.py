@@ -1,8 +1,8 @@
 """What happens in rooms: webhooks, reports, time. From a message's bytes to state, messages and errands.
 
-Promises: each message changes the state once, whatever its copies do; its messages are confirmed before it is called
-handled; one message that fails delays those of its own room alone. `handle` may be called again with the same messages
-after any error. Raises an `Outage` when the store or the broker is away: nothing is lost then.
+Promises: each message changes the state once, whatever its copies do; its messages are confirmed before it is
+called handled; one message that fails delays those of its own room alone. `handle` may be called again with the
+same messages after any error. Raises an `Outage` when the store or the broker is away: nothing is lost then.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Behind:
 Outcome = Handled | Unreadable | Failed | Behind
 
 
-class _RoomBlocked(Exception):  # noqa: N818 - never leaves this module
+class _RoomBlocked(Exception):
     """Its room waits for an earlier message."""
 
 
@@ -145,9 +145,7 @@ class RoomEvents:
         cause = Cause(message_id=message.key, traceparent=message.traceparent)
         rendered = self._renderer.render(after, effects, cause, now)
         store(tx, before, rendered)
-        return _Applied(
-            messages=rendered.messages, errands=rendered.errands, counts=Counter(rendered.counts)
-        )
+        return _Applied(messages=rendered.messages, errands=rendered.errands, counts=Counter(rendered.counts))
 
 
 def _belongs(state: State, partition: int) -> bool:

@@ -16,7 +16,7 @@ _STATUS = {
 
 
 def session_view(session: Session) -> SessionView:
-    """The contract's Session. A reserved one is never shown; within its own create command it counts as created."""
+    """The contract's Session. A reserved one is never shown."""
     return SessionView(
         session_id=session.session_id,
         user_id=session.user_id,

@@ -1,0 +1,84 @@
+"""What every command's use case has at hand, and the few steps that several of them share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from schemas.replies import ErrorCode
+from worker.application.commands.answers import Asked, CommandRefused
+from worker.application.config import Config
+from worker.application.errands import Errands
+from worker.application.outbox import Outbox
+from worker.application.ports import Clock, LiveKit, Store, Tokens, Transaction
+from worker.application.rendering import Cause, Rendered, Renderer, store
+from worker.domain.effects import Effect
+from worker.domain.model import Session, SessionState, State
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """The ports and helpers of the commands."""
+
+    store: Store
+    livekit: LiveKit
+    tokens: Tokens
+    outbox: Outbox
+    errands: Errands
+    renderer: Renderer
+    config: Config
+    clock: Clock
+
+
+def the_session(tx: Transaction, session_id: str) -> Session:
+    """The session, live or ended. Raises `not_found`; one whose room is still being made is not there yet."""
+    session = tx.session(session_id)
+    if session is None or session.state is SessionState.RESERVED:
+        raise CommandRefused(ErrorCode.NOT_FOUND, "there is no session with this session_id")
+    return session
+
+
+def the_live_session(tx: Transaction, session_id: str) -> Session:
+    """The session. Raises `not_found`, or `failed_precondition` after its end."""
+    session = the_session(tx, session_id)
+    if not session.live:
+        raise CommandRefused(
+            ErrorCode.FAILED_PRECONDITION, "the session has ended", session_id=session.session_id
+        )
+    return session
+
+
+def promise_token(tx: Transaction, session: Session, ttl_s: int, now: datetime) -> Session:
+    """Note until when a token of the session works, to the minute: most answers then write nothing.
+
+    Returns the session as it is after that.
+    """
+    until = _minute_after(now + timedelta(seconds=ttl_s))
+    if session.tokens_until is not None and session.tokens_until >= until:
+        return session
+    before = State(session=session)
+    after = State(session=dataclasses.replace(session, tokens_until=until))
+    tx.save(before, after)
+    return tx.session(session.session_id) or session
+
+
+def settle(
+    context: Context,
+    tx: Transaction,
+    before: State,
+    decided: tuple[State, Sequence[Effect]],
+    asked: Asked,
+    now: datetime,
+) -> Rendered:
+    """Store a decision that the command made."""
+    after, effects = decided
+    cause = Cause(message_id=asked.key, traceparent=asked.traceparent)
+    rendered = context.renderer.render(after, effects, cause, now)
+    store(tx, before, rendered)
+    return rendered
+
+
+def _minute_after(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
