@@ -27,10 +27,10 @@ from schemas.limits import (
     Name,
     PageLimit,
     Reason,
+    Rule,
     SessionId,
     TimeoutS,
     TtlS,
-    rule,
 )
 from schemas.model import Incoming, read_data
 from schemas.sessions import SessionStatus
@@ -70,7 +70,7 @@ class AgentWish(Request):
 
 
 class SessionCreate(Command):
-    """Make a session, its room, and a token for `user_id`. June names session and room where they are None."""
+    """Make a session, its room, and a token for `user_id`. June names the session and room left out."""
 
     TYPE: ClassVar[str] = "june.session.create.v1"
 
@@ -108,7 +108,7 @@ class SessionList(Command):
     TYPE: ClassVar[str] = "june.session.list.v1"
 
     user_id: Name | None = None
-    status: Annotated[SessionStatus, rule(f"must be one of {', '.join(SessionStatus)}")] | None = None
+    status: Annotated[SessionStatus, Rule(f"must be one of {', '.join(SessionStatus)}")] | None = None
     room_name: Name | None = None
     limit: PageLimit = DEFAULT_PAGE_LIMIT
     cursor: Cursor | None = None

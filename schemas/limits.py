@@ -6,12 +6,20 @@ Nothing is coerced: "5", 5.0 and true are no integers, 1 is no boolean. Text tha
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import chain
 from math import isfinite
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationError, WrapValidator
-from pydantic_core import PydanticCustomError, to_json
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Strict,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema, to_json
 
 METADATA_MAX_BYTES = 64 * 1024
 # Readers of JSON stop at about 200 levels, and a reply holds the metadata some levels down.
@@ -28,7 +36,6 @@ DEFAULT_TOKEN_TTL_S = 900
 DEFAULT_DEPARTURE_TIMEOUT_S = 20
 DEFAULT_PAGE_LIMIT = 50
 
-_T = TypeVar("_T")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -42,16 +49,25 @@ def is_envelope_id(value: object) -> bool:
     return isinstance(value, str) and _fits(value, 1, ID_MAX_BYTES) and not _CONTROL.search(value)
 
 
-def rule(text: str) -> WrapValidator:
-    """Whatever the inner type refuses is refused with this one text, which states the whole rule."""
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Whatever the inner type refuses is refused with this one text, which schemas show too."""
 
-    def validate(value: Any, inner: Callable[[Any], _T]) -> _T:
+    text: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self._validate, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "description": self.text}
+
+    def _validate(self, value: Any, inner: Callable[[Any], Any]) -> Any:
         try:
             return inner(value)
-        except (ValidationError, ValueError) as error:
-            raise PydanticCustomError("rule", text) from error
-
-    return WrapValidator(validate)
+        except ValueError as error:
+            raise PydanticCustomError("rule", self.text) from error
 
 
 def _fits(text: str, least: int, most: int) -> bool:
@@ -119,83 +135,83 @@ def _check_count(value: Any) -> Any:
     return value
 
 
-Flag = Annotated[bool, Strict(), rule("must be true or false")]
+Flag = Annotated[bool, Strict(), Rule("must be true or false")]
 
 SessionId = Annotated[
     str,
     _require(_is_session_id),
-    rule("must be 1 to 128 characters of A-Z a-z 0-9 . _ : -, and neither . nor .."),
+    Rule("must be 1 to 128 characters of A-Z a-z 0-9 . _ : -, and neither . nor .."),
     Field(json_schema_extra={"pattern": "^[A-Za-z0-9._:-]{1,128}$"}),
 ]
 
 Name = Annotated[
     str,
     _require(lambda text: _fits(text, 1, NAME_MAX_BYTES) and not _CONTROL.search(text)),
-    rule(f"must be a string of 1 to {NAME_MAX_BYTES} bytes of UTF-8 without control characters"),
+    Rule(f"must be a string of 1 to {NAME_MAX_BYTES} bytes of UTF-8 without control characters"),
 ]
 """User ids, identities, room, guest and agent names."""
 
 DisplayName = Annotated[
     str,
     _require(lambda text: _fits(text, 0, NAME_MAX_BYTES) and not _CONTROL.search(text)),
-    rule(f"must be a string of at most {NAME_MAX_BYTES} bytes of UTF-8 without control characters"),
+    Rule(f"must be a string of at most {NAME_MAX_BYTES} bytes of UTF-8 without control characters"),
 ]
 
 Metadata = Annotated[
     dict[str, Any],
     AfterValidator(_check_metadata),
-    rule("must be an object of at most 65,536 bytes as compact JSON, at most 128 levels deep, without NUL"),
+    Rule("must be an object of at most 65,536 bytes as compact JSON, at most 128 levels deep, without NUL"),
 ]
 
 AgentMetadata = Annotated[
     str,
     _require(lambda text: _fits(text, 0, METADATA_MAX_BYTES) and not _UNSTORABLE.search(text)),
     BeforeValidator(_as_json_text, json_schema_input_type=str | dict[str, Any]),
-    rule("must be a string or an object, of at most 65,536 bytes, without NUL characters"),
+    Rule("must be a string or an object, of at most 65,536 bytes, without NUL characters"),
 ]
 """LiveKit hands an agent a string; an object becomes its compact JSON."""
 
 TtlS = Annotated[
-    int, Strict(), Field(ge=60, le=86_400), rule("must be an integer from 60 to 86400 (seconds)")
+    int, Strict(), Field(ge=60, le=86_400), Rule("must be an integer from 60 to 86400 (seconds)")
 ]
 TimeoutS = Annotated[
-    int, Strict(), Field(ge=1, le=86_400), rule("must be an integer from 1 to 86400 (seconds)")
+    int, Strict(), Field(ge=1, le=86_400), Rule("must be an integer from 1 to 86400 (seconds)")
 ]
 MaxParticipants = Annotated[
     int,
     Strict(),
     Field(ge=1, le=INT32_MAX),
-    rule(f"must be an integer from 1 to {INT32_MAX}; leave it out for no limit"),
+    Rule(f"must be an integer from 1 to {INT32_MAX}; leave it out for no limit"),
 ]
-PageLimit = Annotated[int, Strict(), Field(ge=1, le=200), rule("must be an integer from 1 to 200")]
+PageLimit = Annotated[int, Strict(), Field(ge=1, le=200), Rule("must be an integer from 1 to 200")]
 Cursor = Annotated[
     str,
     _require(lambda text: _fits(text, 1, 512) and not _CONTROL.search(text)),
-    rule("must be the next_cursor of an earlier answer"),
+    Rule("must be the next_cursor of an earlier answer"),
 ]
 Language = Annotated[
     str,
     _require(lambda text: len(text) <= 64 and _LANGUAGE.fullmatch(text) is not None),
-    rule("must be a language tag of 1 to 64 letters, digits and hyphens, such as en or de-CH"),
+    Rule("must be a language tag of 1 to 64 letters, digits and hyphens, such as en or de-CH"),
 ]
 Reason = Annotated[
     str,
     _require(lambda text: len(text) <= 256 and not _UNSTORABLE.search(text)),
-    rule("must be a string of at most 256 characters without NUL characters"),
+    Rule("must be a string of at most 256 characters without NUL characters"),
 ]
 AtMostSomeAgents = BeforeValidator(_check_count)
 
-Id = Annotated[str, _require(is_envelope_id), rule(ENVELOPE_ID_RULE)]
+Id = Annotated[str, _require(is_envelope_id), Rule(ENVELOPE_ID_RULE)]
 """A job, turn or utterance: opaque, and short enough to be an AMQP property."""
 
 Text = Annotated[
     str,
     _require(lambda text: _fits(text, 0, TEXT_MAX_BYTES) and not _UNSTORABLE.search(text)),
-    rule("must be a string of at most 1,048,576 bytes of UTF-8 without NUL characters"),
+    Rule("must be a string of at most 1,048,576 bytes of UTF-8 without NUL characters"),
 ]
-Attempt = Annotated[int, Strict(), Field(ge=1, le=INT32_MAX), rule("must be an integer from 1 on")]
-Part = Annotated[int, Strict(), Field(ge=0, le=INT32_MAX), rule("must be an integer from 0 on")]
+Attempt = Annotated[int, Strict(), Field(ge=1, le=INT32_MAX), Rule("must be an integer from 1 on")]
+Part = Annotated[int, Strict(), Field(ge=0, le=INT32_MAX), Rule("must be an integer from 0 on")]
 OffsetMs = Annotated[
-    int, Strict(), Field(ge=0, le=EXACT_INT_MAX), rule("must be an integer from 0 on (milliseconds)")
+    int, Strict(), Field(ge=0, le=EXACT_INT_MAX), Rule("must be an integer from 0 on (milliseconds)")
 ]
-Confidence = Annotated[float, Strict(), Field(allow_inf_nan=False), rule("must be a finite number")]
+Confidence = Annotated[float, Strict(), Field(allow_inf_nan=False), Rule("must be a finite number")]

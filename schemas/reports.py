@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from schemas.envelope import Envelope
 from schemas.errors import TypeUnknown
-from schemas.limits import Attempt, Confidence, Flag, Id, Language, OffsetMs, Part, Text, rule
+from schemas.limits import Attempt, Confidence, Flag, Id, Language, OffsetMs, Part, Rule, Text
 from schemas.model import Incoming, read_data
 from schemas.times import WireTime
 
@@ -32,8 +32,8 @@ class WorkState(StrEnum):
     FAILED = "failed"
 
 
-_SttState = Annotated[SttState, rule(f"must be one of {', '.join(SttState)}")]
-_WorkState = Annotated[WorkState, rule(f"must be one of {', '.join(WorkState)}")]
+_SttState = Annotated[SttState, Rule(f"must be one of {', '.join(SttState)}")]
+_WorkState = Annotated[WorkState, Rule(f"must be one of {', '.join(WorkState)}")]
 
 
 class Report(Incoming):
