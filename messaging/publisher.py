@@ -1,0 +1,164 @@
+"""Publishes with confirms: returns when the broker has the messages, or says what kept it from having them.
+
+One channel for all callers. Frames of one turn of the event loop leave in one write, so many messages cost
+little more than one. The messages of one call are in order on the wire; calls may interleave.
+Never hangs: a broker that is silent or takes nothing (memory or disk alarm) ends in PublishTimeout. After
+BrokerUnavailable and PublishTimeout a copy may have arrived: publish it again, under the same id.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from pamqp import commands
+
+from messaging.confirms import Batch, Ledger, PublishOutcome
+from messaging.connection import Broker
+from messaging.declare import NOT_FOUND
+from messaging.failures import BrokerUnavailable, PublishTimeout, Unsendable
+from messaging.message import Outgoing
+from messaging.wire.channel import Channel, Silent
+from messaging.wire.connection import Connection
+from messaging.wire.errors import ChannelClosed, ConnectionLost, WireError
+from messaging.wire.frames import Return, encode_publish
+from messaging.wire.properties import NotEncodable, decode_properties
+
+DEFAULT_PATIENCE: Final = timedelta(seconds=1)
+"""How long a publish waits for a connection that is away: longer than a blip, shorter than a restart."""
+_TURN: Final = 256
+"""Messages that are built before others may run."""
+
+log = structlog.get_logger(__name__)
+
+
+class _Line(Silent):
+    """The confirm channel of one connection, and what is in flight on it."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.channel: Channel | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.channel is not None and self.channel.is_open
+
+    def returned(self, returned: Return, properties: bytes, body: bytes) -> None:
+        known = self.ledger.returned(
+            exchange=returned.exchange,
+            routing_key=returned.routing_key,
+            message_id=decode_properties(properties).message_id,
+            body=body,
+            why=f"{returned.code} {returned.text}",
+        )
+        if not known:
+            log.error("publisher.unknown_return", exchange=returned.exchange)
+
+    def confirmed(self, tag: int, *, multiple: bool, ok: bool) -> None:
+        self.ledger.confirmed(tag, multiple=multiple, ok=ok)
+
+    def ended(self, error: WireError) -> None:
+        self.ledger.fail(BrokerUnavailable(f"lost before the confirm: {error}"))
+
+
+class Publisher:
+    """Publishes to `broker`. Any number of callers may use one publisher at once.
+
+    `patience`: how long a call waits for a connection that is away, before BrokerUnavailable.
+    """
+
+    def __init__(self, broker: Broker, *, patience: timedelta = DEFAULT_PATIENCE) -> None:
+        """Opens its channel with the first message."""
+        self._broker = broker
+        self._patience = patience
+        self._opening = asyncio.Lock()
+        self._line = _Line()
+
+    async def publish(self, message: Outgoing, *, timeout: timedelta) -> None:
+        """Return once the broker has it. Raises a PublishError (see `messaging.failures`)."""
+        (outcome,) = await self.publish_many([message], timeout=timeout)
+        if outcome is not None:
+            raise outcome
+
+    async def publish_many(self, messages: Sequence[Outgoing], *, timeout: timedelta) -> list[PublishOutcome]:
+        """What became of each message, in their order: None for confirmed, else the PublishError.
+
+        Never raises a PublishError itself, so that one bad message says nothing about the others.
+        """
+        batch = Batch(messages)
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await self._send(batch)
+                await batch.settled()
+        except TimeoutError:
+            batch.give_up(PublishTimeout(timeout))
+        except BrokerUnavailable as error:
+            batch.give_up(error)
+        return batch.outcomes
+
+    async def _send(self, batch: Batch) -> None:
+        if not batch.messages:
+            return
+        line, channel = await self._ready()
+        for index, message in enumerate(batch.messages):
+            if index % _TURN == _TURN - 1:
+                await asyncio.sleep(0)
+            while channel.connection.congested and channel.is_open:
+                await channel.connection.drained()
+            if not channel.is_open:
+                raise BrokerUnavailable(f"lost before it was sent: {channel.error}")
+            try:
+                frames = _encode(channel, message)
+            except NotEncodable as error:
+                batch.resolve(index, Unsendable(str(error)))
+                continue
+            line.ledger.sent(batch, index)
+            channel.write(frames)
+
+    async def _ready(self) -> tuple[_Line, Channel]:
+        line = self._line
+        if line.channel is not None and line.channel.is_open:
+            return line, line.channel
+        connection = await self._broker.publishing.connection(patience=self._patience)
+        async with self._opening:
+            if not self._line.is_open:
+                self._line = await self._open(connection)
+            if self._line.channel is None:
+                raise BrokerUnavailable("no channel")
+            return self._line, self._line.channel
+
+    async def _open(self, connection: Connection) -> _Line:
+        try:
+            if _missing_exchange(self._line.channel):
+                await self._broker.restore_topology(connection)
+            return await _confirm_channel(connection)
+        except (ConnectionLost, ChannelClosed) as error:
+            raise BrokerUnavailable(f"no channel to publish on: {error}") from error
+
+
+async def _confirm_channel(connection: Connection) -> _Line:
+    line = _Line()
+    channel = await connection.open_channel(line)
+    await channel.call(commands.Confirm.Select())
+    line.channel = channel
+    return line
+
+
+def _missing_exchange(channel: Channel | None) -> bool:
+    """The last channel ended because an exchange is not there any more."""
+    return (
+        channel is not None and isinstance(channel.error, ChannelClosed) and channel.error.code == NOT_FOUND
+    )
+
+
+def _encode(channel: Channel, message: Outgoing) -> bytes:
+    return encode_publish(
+        channel.number,
+        exchange=message.exchange,
+        routing_key=message.routing_key,
+        mandatory=message.mandatory,
+        properties=message.properties(),
+        body=message.body,
+        frame_max=channel.connection.frame_max,
+    )
