@@ -1,0 +1,115 @@
+"""Logs: one event a line, with fields, on standard error.
+
+Promises: readable lines on a terminal, JSON elsewhere; what libraries log goes the same way; tokens,
+passwords and fields that are named like secrets are masked, in tracebacks too; a value with a newline
+forges no line.
+Asks of callers: an event is a constant name (`webhook.handled`), all else a field; bodies are never logged.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from runtime.redaction import MASK, redacted
+
+_SECRET_NAMES = ("token", "secret", "password", "authorization", "credentials", "jwt")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LEVELS = logging.getLevelNamesMapping()
+
+
+def configure(
+    part: str, *, log_format: str = "auto", level: str = "info", stream: TextIO | None = None
+) -> None:
+    """Set up logging for the process, replacing what was set up before.
+
+    `log_format` is auto, console, logfmt or json; `level` debug, info, warning or error.
+    `part` is put on each line.
+    """
+    out = stream or sys.stderr
+    threshold = _LEVELS[level.upper()]
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _named(part),
+        structlog.processors.format_exc_info,
+        mask_secrets,
+    ]
+    renderer = _renderer(log_format, out)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=True,
+    )
+    _route_libraries(out, threshold, shared, renderer)
+
+
+def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The same event without secrets and control characters; values that are not plain data become text."""
+    for name, value in event.items():
+        event[name] = redacted(str(value)) if name == "exception" else _clean(name, value)
+    return event
+
+
+def _clean(name: str, value: Any) -> Any:
+    if name.lower().endswith(_SECRET_NAMES) and value is not None:
+        return MASK
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {str(key): _clean(str(key), item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_clean(name, item) for item in value]
+        case _:
+            return _one_line(repr(value) if isinstance(value, BaseException) else str(value))
+
+
+def _one_line(text: str) -> str:
+    text = redacted(text)
+    return text if text.isprintable() else _CONTROL.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape").decode("ascii")
+
+
+def _named(part: str) -> Processor:
+    def add_part(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event.setdefault("part", part)
+        return event
+
+    return add_part
+
+
+def _renderer(log_format: str, out: TextIO) -> Processor:
+    if log_format == "auto":
+        log_format = "console" if out.isatty() else "json"
+    match log_format:
+        case "console":
+            return structlog.dev.ConsoleRenderer(
+                colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        case "logfmt":
+            return structlog.processors.LogfmtRenderer(
+                key_order=["timestamp", "level", "part", "event"], bool_as_flag=False
+            )
+        case _:
+            return structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def _route_libraries(out: TextIO, threshold: int, shared: list[Processor], renderer: Processor) -> None:
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shared, renderer],
+        )
+    )
+    # Libraries are worth hearing from when something is wrong; their chatter is not ours.
+    logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)

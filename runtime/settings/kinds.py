@@ -1,0 +1,129 @@
+"""Kinds of settings: from the text of an environment variable to a value with its unit.
+
+Promises: each kind refuses with a ValueError that says the rule, not the value (it may be a secret).
+URLs that may hold a password show it in no `repr`.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from math import isfinite
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Secret
+
+from runtime.keys import read_keys_file
+from runtime.redaction import redacted
+
+_YES = frozenset({"true", "yes", "on", "1"})
+_NO = frozenset({"false", "no", "off", "0"})
+_MAX_INT = 2**63 - 1
+
+
+class SecretUrl(Secret[str]):
+    """A URL whose password is shown to nobody who does not ask with `get_secret_value()`."""
+
+    def _display(self) -> str:
+        return redacted(self.get_secret_value())
+
+
+def _whole(least: int, most: int = _MAX_INT) -> Callable[[str], int]:
+    limit = f" to {most}" if most < _MAX_INT else " up"
+
+    def parse(text: str) -> int:
+        # isdecimal alone would let the digits of other scripts in.
+        if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):
+            raise ValueError(f"must be a whole number from {least}{limit}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(text: str) -> timedelta:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not (isfinite(seconds) and 0 < seconds <= 10**9):
+        raise ValueError("must be a number of seconds above 0")
+    return timedelta(seconds=seconds)
+
+
+def _whole_seconds(text: str) -> timedelta:
+    return timedelta(seconds=_whole(1, 10**9)(text))
+
+
+def _flag(text: str) -> bool:
+    word = text.lower()
+    if word not in _YES | _NO:
+        raise ValueError("must be true or false")
+    return word in _YES
+
+
+def _url(*schemes: str) -> Callable[[SecretUrl], SecretUrl]:
+    rule = f"must be a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+
+    def check(url: SecretUrl) -> SecretUrl:
+        if not _is_url(url.get_secret_value(), schemes):
+            raise ValueError(f"{rule}, with a host, and a port in digits if any")
+        return url
+
+    return check
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return parts.scheme in schemes and bool(parts.hostname) and port_is_fine
+
+
+def _database_url(url: SecretUrl) -> SecretUrl:
+    if not url.get_secret_value().startswith(("sqlite:///", "postgresql://")):
+        raise ValueError("must be sqlite:///<file> or postgresql://…")
+    return url
+
+
+def _host(text: str) -> str:
+    if not text or any(character.isspace() or character in "/@" for character in text):
+        raise ValueError("must be the name or the address of a host, without a port")
+    return text
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text.lower()
+
+    return parse
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Port = Annotated[int, BeforeValidator(_whole(0, 65535))]
+Bytes = Annotated[int, BeforeValidator(_whole(1))]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+WholeSeconds = Annotated[timedelta, BeforeValidator(_whole_seconds)]
+AmqpUrl = Annotated[SecretUrl, AfterValidator(_url("amqp", "amqps"))]
+LiveKitUrl = Annotated[SecretUrl, AfterValidator(_url("ws", "wss", "http", "https"))]
+DatabaseUrl = Annotated[SecretUrl, AfterValidator(_database_url)]
+LogFormat = Annotated[str, AfterValidator(_one_of("auto", "console", "logfmt", "json"))]
+LogLevel = Annotated[str, AfterValidator(_one_of("debug", "info", "warning", "error"))]
+
+
+def _keys_file(path: str) -> dict[str, str]:
+    return read_keys_file(Path(path))
+
+
+class KeyPairs(Secret[dict[str, str]]):
+    """What a keys file holds, by key; given as the file's path."""
+
+    def _display(self) -> str:
+        return ", ".join(self.get_secret_value())
+
+
+KeysFile = Annotated[KeyPairs, BeforeValidator(_keys_file)]

@@ -1,0 +1,161 @@
+"""The settings themselves: by concern, and put together for each part.
+
+Promises: names and defaults are those of the contract; each has a description. Secrets are in no `repr`.
+Refuses to start without a LiveKit key, or with half of a pair.
+"""
+
+from typing import Self
+
+from pydantic import SecretStr, model_validator
+
+from runtime.keys import KeyRing, key_ring
+from runtime.settings.kinds import (
+    AmqpUrl,
+    Bytes,
+    DatabaseUrl,
+    Flag,
+    Host,
+    KeysFile,
+    LiveKitUrl,
+    LogFormat,
+    LogLevel,
+    Port,
+    WholeSeconds,
+)
+from runtime.settings.loading import Settings, setting
+
+_ADMIN_PORT = "Port of `/livez`, `/readyz` and `/metrics`; 0 turns it off"
+
+
+class LogSettings(Settings):
+    """How the process talks."""
+
+    log_format: LogFormat = setting(
+        "JUNE_LOG_FORMAT",
+        "`json`, `logfmt` or `console`; `auto`: `console` on a terminal, else `json`",
+        default="auto",
+    )
+    log_level: LogLevel = setting("JUNE_LOG_LEVEL", "`debug`, `info`, `warning` or `error`", default="info")
+
+
+class LiveKitKeys(Settings):
+    """Who may sign LiveKit's webhooks, and what signs our tokens."""
+
+    livekit_api_key: str | None = setting("LIVEKIT_API_KEY", "LiveKit's API key; it signs", example="devkey")
+    livekit_api_secret: SecretStr | None = setting(
+        "LIVEKIT_API_SECRET", "The secret of `LIVEKIT_API_KEY`", example="<at least 32 characters>"
+    )
+    livekit_keys_file: KeysFile | None = setting(
+        "LIVEKIT_KEYS_FILE",
+        "YAML file of `key: secret` lines, in place of the pair (its first key signs), or beside it",
+        example="/run/secrets/livekit-keys.yaml",
+    )
+
+    @model_validator(mode="after")
+    def _keys_are_there(self) -> Self:
+        match (self.livekit_api_key, self.livekit_api_secret, self.livekit_keys_file):
+            case (str(), None, _):
+                raise ValueError("LIVEKIT_API_SECRET: is not set, but LIVEKIT_API_KEY is: both or none")
+            case (None, SecretStr(), _):
+                raise ValueError("LIVEKIT_API_KEY: is not set, but LIVEKIT_API_SECRET is: both or none")
+            case (None, None, None):
+                raise ValueError(
+                    "LIVEKIT_API_KEY: is not set, nor is LIVEKIT_KEYS_FILE: give LiveKit's key and secret"
+                    " (for example LIVEKIT_API_KEY=devkey LIVEKIT_API_SECRET=<at least 32 characters>)"
+                )
+        try:
+            _ = self.keys
+        except ValueError as error:
+            raise ValueError(f"LIVEKIT_KEYS_FILE: {error}") from None
+        return self
+
+    @property
+    def keys(self) -> KeyRing:
+        """All keys; the pair signs, else the file's first."""
+        others = self.livekit_keys_file.get_secret_value() if self.livekit_keys_file else {}
+        if self.livekit_api_key is None or self.livekit_api_secret is None:
+            return key_ring(None, others)
+        return key_ring((self.livekit_api_key, self.livekit_api_secret.get_secret_value()), others)
+
+
+class LiveKitSettings(LiveKitKeys):
+    """Where LiveKit is."""
+
+    livekit_ws_url: LiveKitUrl = setting(
+        "LIVEKIT_WS_URL", "The server's own address", default="ws://127.0.0.1:7880"
+    )
+    livekit_public_url: LiveKitUrl | None = setting(
+        "JUNE_LIVEKIT_PUBLIC_URL",
+        "What clients are told; not set: `LIVEKIT_WS_URL`",
+        example="wss://livekit.example.org",
+    )
+
+    @property
+    def client_url(self) -> str:
+        """The address of LiveKit that clients and bots are told."""
+        return (self.livekit_public_url or self.livekit_ws_url).get_secret_value()
+
+
+class AmqpSettings(Settings):
+    """Where RabbitMQ is."""
+
+    amqp_url: AmqpUrl = setting(
+        "JUNE_AMQP_URL", "RabbitMQ, `amqp://` or `amqps://`", default="amqp://guest:guest@127.0.0.1:5672/"
+    )
+
+
+class DatabaseSettings(Settings):
+    """Where the state is kept."""
+
+    database_url: DatabaseUrl = setting(
+        "JUNE_DATABASE_URL", "`sqlite:///<file>` or `postgresql://…`", default="sqlite:///june.db"
+    )
+
+
+class AdminSettings(Settings):
+    """Where health and metrics are told."""
+
+    admin_host: Host = setting(
+        "JUNE_ADMIN_HOST", "Address of `/livez`, `/readyz` and `/metrics`", default="127.0.0.1"
+    )
+
+
+class SessionDefaults(Settings):
+    """What a session has when nobody said otherwise."""
+
+    adopt_rooms: Flag = setting(
+        "JUNE_ADOPT_ROOMS", "Rooms that June did not create become sessions", default="true"
+    )
+    stt_enabled: Flag = setting(
+        "JUNE_STT_ENABLED", "Speech to text, for sessions that do not say", default="true"
+    )
+    ai_enabled: Flag = setting("JUNE_AI_ENABLED", "AI turns, for sessions that do not say", default="true")
+    stt_language: str = setting("JUNE_STT_LANGUAGE", "Language, for sessions that do not say", default="en")
+    job_lease: WholeSeconds = setting(
+        "JUNE_JOB_LEASE_S", "Seconds within which whoever holds a job must report", default="30"
+    )
+    bot_token_ttl: WholeSeconds = setting(
+        "JUNE_BOT_TOKEN_TTL_S", "Seconds for which the token inside a job works", default="300"
+    )
+
+
+class IngressSettings(LiveKitKeys, AmqpSettings, AdminSettings, LogSettings):
+    """`python -m webhook_ingress`."""
+
+    ingress_host: Host = setting("JUNE_INGRESS_HOST", "Address for LiveKit's webhooks", default="127.0.0.1")
+    ingress_port: Port = setting("JUNE_INGRESS_PORT", "Port for LiveKit's webhooks", default="8080")
+    webhook_max_bytes: Bytes = setting(
+        "JUNE_WEBHOOK_MAX_BYTES", "The largest body of a webhook, in bytes", default="1048576"
+    )
+    admin_port: Port = setting("JUNE_ADMIN_PORT", _ADMIN_PORT, default="9101")
+
+
+class WorkerSettings(
+    LiveKitSettings, AmqpSettings, DatabaseSettings, SessionDefaults, AdminSettings, LogSettings
+):
+    """`python -m worker`."""
+
+    admin_port: Port = setting("JUNE_ADMIN_PORT", _ADMIN_PORT, default="9102")
+
+
+PARTS: dict[str, type[Settings]] = {"webhook_ingress": IngressSettings, "worker": WorkerSettings}
