@@ -57,7 +57,7 @@ class Requester:
         arrived is not taken back by any of them.
         """
         correlation_id = uuid4().hex
-        reply = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = reply
         try:
             async with asyncio.timeout(timeout.total_seconds()):

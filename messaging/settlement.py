@@ -78,7 +78,7 @@ def classify(
 def backoff(attempt: int, policy: RetryPolicy = DEFAULT_POLICY) -> timedelta:
     """The delay after the `attempt`-th try (from 1): doubles, and stays at `policy.last`."""
     doublings = min(max(attempt, 1) - 1, 30)  # beyond that a timedelta overflows, and `last` was long reached
-    return min(policy.first * 2**doublings, policy.last)
+    return min(policy.first * (1 << doublings), policy.last)
 
 
 def words(error: BaseException) -> str:

@@ -66,9 +66,9 @@ class Watchdog:
         try:
             connection = await self._broker.consuming.connection(patience=timedelta(0))
             channel = await connection.open_channel()
-            for queue in sorted({each.queue for each in self._consumers if each.subscribed}):
-                if not await _consumer_count(channel, queue):
-                    problems.append(f"{queue}: the broker knows no consumer")
+            queues = sorted({each.queue for each in self._consumers if each.subscribed})
+            counts = {queue: await _consumer_count(channel, queue) for queue in queues}
+            problems += [f"{queue}: no consumer at the broker" for queue in queues if not counts[queue]]
             await channel.close()
         except ChannelClosed as error:
             problems.append(str(error))
