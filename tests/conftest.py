@@ -1,7 +1,7 @@
-"""Real servers for the tests that ask for them by fixture. A server that is missing is a failure, never a skip.
+"""Real servers for the tests that ask for them by fixture. One that is missing is a failure, never a skip.
 
-`python -m deploy.servers exec -- pytest …` starts them once for all workers of pytest-xdist; without it each process
-starts those that its tests need. JUNE_TEST_FAST=1 leaves out every test that needs one.
+`python -m deploy.servers exec -- pytest …` starts them once for all workers of pytest-xdist; without it each
+process starts those that its tests need. JUNE_TEST_FAST=1 leaves out every test that needs one.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import pytest
 
 from deploy import servers
 from deploy.servers import LiveKit, Postgres, Progress, RabbitMQ, RabbitMQVersion, inventory
+from deploy.servers.rabbitmq_server import chosen_versions
 from tests.support import servers as support
 
 WEBHOOK_PATH = "/api/livekit-webhooks"
@@ -26,7 +27,7 @@ class StartLiveKit(Protocol):
 def pytest_report_header() -> list[str]:
     if support.fast():
         return ["servers: none (JUNE_TEST_FAST)"]
-    return [f"server: {line}" for line in inventory.describe(support.rabbitmq_versions())]
+    return [f"server: {line}" for line in inventory.describe(chosen_versions())]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -44,7 +45,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     names = {name for item in session.items for name in support.needed(item)}
-    inventory.prepare(names, support.rabbitmq_versions(), _progress(session.config))
+    inventory.prepare(names, chosen_versions(), _progress(session.config))
 
 
 def _progress(config: pytest.Config) -> Progress:
@@ -64,7 +65,7 @@ def progress(pytestconfig: pytest.Config) -> Progress:
     return _progress(pytestconfig)
 
 
-@pytest.fixture(scope="session", params=support.rabbitmq_versions(), ids=lambda version: f"rabbitmq-{version}")
+@pytest.fixture(scope="session", params=chosen_versions(), ids=lambda version: f"rabbitmq-{version}")
 def rabbitmq_version(request: pytest.FixtureRequest) -> RabbitMQVersion:
     """Every test of RabbitMQ runs once for each."""
     version: RabbitMQVersion = request.param
@@ -141,7 +142,9 @@ def start_livekit(progress: Progress) -> Iterator[StartLiveKit]:
     with contextlib.ExitStack() as stack:
 
         def start(*webhook_urls: str) -> LiveKit:
-            return stack.enter_context(servers.livekit(webhook_urls=webhook_urls, own=True, progress=progress))
+            return stack.enter_context(
+                servers.livekit(webhook_urls=webhook_urls, own=True, progress=progress)
+            )
 
         yield start
 

@@ -1,8 +1,9 @@
 """RabbitMQ, livekit-server and PostgreSQL for development, tests and benchmarks.
 
-Each is a context manager that yields where the server answers. For each one: the URL in the environment is used
-where it is given; else a container, where a Docker engine answers; else a process of our own, installed when it is
-missing. Servers of ours listen on loopback alone, on free ports, and end with the run, however it ends.
+Each is a context manager that yields where the server answers. For each one: the URL in the environment is
+used where it is given; else a container, where a Docker engine answers; else a process of our own, installed
+when it is missing. Servers of ours listen on loopback alone, on free ports, and end with the run, however it
+ends.
 """
 
 from deploy.servers.handles import NotOursError

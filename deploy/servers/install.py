@@ -1,9 +1,10 @@
-"""Gets what a bare machine lacks: Debian packages, livekit-server built by Go, a Debian root with another RabbitMQ.
+"""Gets what a bare machine lacks: Debian packages, livekit-server built by Go, a Debian root with another
+RabbitMQ.
 
-Kept in a cache for all clones: `JUNE_CACHE_DIR`, else `$XDG_CACHE_HOME/june`, else `~/.cache/june`. Each thing is
-made under a lock and moved into place when it is whole, so a run that is cut short leaves nothing half made.
-Nothing is started, and nothing is set up to start with the machine. What cannot be had is an InstallError that says
-what to do.
+Kept in a cache for all clones: `JUNE_CACHE_DIR`, else `$XDG_CACHE_HOME/june`, else `~/.cache/june`. Each
+thing is made under a lock and moved into place when it is whole, so a run that is cut short leaves nothing
+half made. Nothing is started, and nothing is set up to start with the machine. What cannot be had is an
+InstallError that says what to do.
 """
 
 import contextlib
@@ -69,7 +70,9 @@ def debian_root_path(suite: str) -> Path:
 
 
 def debian_root(suite: str, package: str, progress: Progress) -> Path:
-    """A folder with a small Debian of that suite and one package in it, made by debootstrap when the cache lacks it."""
+    """A folder with a small Debian of that suite and one package in it, made by debootstrap when the cache
+    lacks it.
+    """
     root = debian_root_path(suite)
     if root.exists():
         return root
@@ -83,8 +86,8 @@ def _build_livekit(binary: Path, progress: Progress) -> None:
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
     if go is None:
         raise InstallError(
-            "livekit-server is missing. Install Go 1.26 or later (it is built from source), or start a Docker engine, "
-            "or give LIVEKIT_WS_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of a server that runs"
+            "livekit-server is missing. Install Go 1.26 or later (it is built from source), or start a "
+            "Docker engine, or give LIVEKIT_WS_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of a server that runs"
         )
     binary.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
@@ -120,8 +123,9 @@ def _apt_install(names: tuple[str, ...], progress: Progress) -> None:
     apt = shutil.which("apt-get")
     if apt is None:
         raise InstallError(
-            f"{' '.join(names)}: this system has no apt-get. Install it by your system's own means, or start a Docker "
-            "engine, or give the URLs of servers that run (JUNE_AMQP_URL, JUNE_DATABASE_URL, LIVEKIT_WS_URL)"
+            f"{' '.join(names)}: this system has no apt-get. Install it by your system's own means, or start "
+            "a Docker engine, or give the URLs of servers that run "
+            "(JUNE_AMQP_URL, JUNE_DATABASE_URL, LIVEKIT_WS_URL)"
         )
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     before = {name for name in names if _installed(name)}
@@ -175,7 +179,9 @@ def _as_root() -> tuple[str, ...]:
 def run(
     command: tuple[str, ...], text: str, progress: Progress, *, env: Mapping[str, str] | None = None
 ) -> None:
-    """Runs a long command with progress. What it says goes to a log in the cache, and its end into the InstallError."""
+    """Runs a long command with progress. What it says goes to a log in the cache, and its end into the
+    InstallError.
+    """
     log = cache_dir() / "logs" / f"{text.replace(' ', '-').replace('/', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as said, step(text, progress):
@@ -197,6 +203,7 @@ def _locked(name: str, progress: Progress) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with step(f"waiting for another run that installs {name}", progress):
+            progress(f"another run is installing {name}: waiting for it")
+            with step(f"waiting for {name}", progress):
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield

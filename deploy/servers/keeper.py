@@ -1,10 +1,11 @@
 """Runs one server and ends everything it left when the run that asked for it is over, however that run ended.
 
-A script of its own, standard library only, started as `python -I -S keeper.py ORDER`. It adopts every process the
-server leaves behind (epmd outlives its broker), so that none escapes. Its standard input is held open by the
-run: when that closes, or the parent is gone (kill -9 included), server and leftovers are ended and the
-directory is removed. When the server ends by itself, leftovers are ended and the directory stays.
-Refuses nothing: a bad ORDER is a traceback on standard error. Linux only.
+A script of its own, standard library only, started as `python -I -S keeper.py ORDER`. It adopts every process
+the server leaves behind (epmd outlives its broker), so that none escapes. Its standard input is held open by
+the run: when that closes, or the parent is gone (kill -9 included), server and leftovers are ended and the
+directory is removed. When the server ends by itself, leftovers are ended and the directory stays. A keeper
+that is itself killed by SIGKILL takes the server along, not a daemon that the server left. Refuses nothing: a
+bad ORDER is a traceback on standard error. Linux only.
 """
 
 import contextlib
@@ -34,7 +35,7 @@ def die_with_keeper() -> None:
 
 
 def start(order: dict[str, Any]) -> int:
-    """The server's pid. Its output goes to the log, appended; its session is its own (no Ctrl-C reaches it)."""
+    """The server's pid. Its output is appended to the log; no Ctrl-C reaches it."""
     with Path(order["log"]).open("ab") as log:
         server = subprocess.Popen(
             order["command"],
@@ -47,7 +48,7 @@ def start(order: dict[str, Any]) -> int:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=die_with_keeper,
+            preexec_fn=die_with_keeper,  # noqa: PLW1509 - the keeper has one thread
         )
     return server.pid
 
@@ -86,7 +87,7 @@ def send(pids: list[int], number: int) -> None:
 
 
 def end_all() -> None:
-    """Kills until nothing is left: whoever loses its parent becomes our child and is seen in the next turn."""
+    """Kills until nothing is left: whoever loses its parent becomes our child, and is seen next."""
     while left := descendants(os.getpid()):
         send(left, signal.SIGKILL)
         reap()

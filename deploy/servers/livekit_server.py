@@ -1,7 +1,8 @@
-"""livekit-server: one node of this run alone, on loopback, that posts signed webhooks to the URLs it is given.
+"""livekit-server: one node of this run alone, on loopback, that posts signed webhooks to the URLs it is
+given.
 
-The webhook URLs are fixed at the start, so their ports are chosen first (`free_port`). Nothing of it needs the
-internet: no STUN, no Redis. Its keys are made for this run.
+The webhook URLs are fixed at the start, so their ports are chosen first (`free_port`). Nothing of it needs
+the internet: no STUN, no Redis. Its keys are made for this run.
 """
 
 import contextlib
@@ -154,7 +155,9 @@ def _given() -> LiveKit:
 
 @contextlib.contextmanager
 def _in_docker(plan: _Plan, progress: Progress) -> Iterator[LiveKit]:
-    """On Linux the host's own network, since webhook receivers listen on its loopback; elsewhere Docker Desktop's way."""
+    """On Linux the host's own network, since webhook receivers listen on its loopback; elsewhere Docker
+    Desktop's way.
+    """
     if docker.ON_LINUX:
         config = plan.config()
     else:

@@ -1,8 +1,8 @@
 """Free ports on loopback, below the range of outgoing connections, that no other run of ours is given.
 
-A port is free when nothing holds it on TCP or UDP and no other process holds its lock file. The lock belongs to
-this process and goes with it, however it ends. Another program may still take the port before the server does:
-whoever starts a server tries again with other ports.
+A port is free when nothing holds it on TCP or UDP and no other process holds its lock file. The lock belongs
+to this process and goes with it, however it ends. Another program may still take the port before the server
+does: whoever starts a server tries again with other ports.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import random
 import socket
 import tempfile
 from collections import deque
+from itertools import chain
 from pathlib import Path
 
 FIRST, LAST = 20_000, 31_999
@@ -29,8 +30,8 @@ class NoFreePortError(RuntimeError):
 
 def free_port() -> int:
     """A port for TCP and UDP on 127.0.0.1 that this process alone is given."""
-    start: int = random.randrange(FIRST, LAST + 1)
-    for port in (*range(start, LAST + 1), *range(FIRST, start)):
+    start = random.randrange(FIRST, LAST + 1)
+    for port in chain(range(start, LAST + 1), range(FIRST, start)):
         if _lock(port):
             if _unused(port):
                 return port

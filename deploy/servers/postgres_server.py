@@ -1,7 +1,7 @@
 """PostgreSQL: a cluster of this run alone, with a database of its own for whoever asks.
 
-Durable as in production (fsync stays on). Its data are owned by the user `postgres` when we are root, since the
-server refuses root.
+Durable as in production (fsync stays on). Its data are owned by the user `postgres` when we are root, since
+the server refuses root.
 """
 
 import contextlib
@@ -60,6 +60,11 @@ def given_url() -> str | None:
     """The server that the environment names, if it does."""
     url = os.environ.get("JUNE_TEST_POSTGRES_URL") or os.environ.get("JUNE_DATABASE_URL", "")
     return url if url.startswith("postgres") else None
+
+
+def handed_over(server: Postgres) -> dict[str, str]:
+    """The environment by which another process is given this server."""
+    return {"JUNE_TEST_POSTGRES_URL": server.url}
 
 
 @contextlib.contextmanager
@@ -150,7 +155,9 @@ def installed() -> str:
     binaries = _installed_binaries()
     if binaries is None:
         return ""
-    said = subprocess.run((binaries / "postgres", "--version"), check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        (binaries / "postgres", "--version"), check=True, capture_output=True, text=True
+    ).stdout
     return said.split()[2]
 
 

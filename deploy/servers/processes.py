@@ -1,7 +1,7 @@
 """Native servers: processes of our own that end with the run, however it ends (see keeper.py).
 
-A server keeps its ports, its command and its data when it is killed and started again. Starting waits until the
-server answers, up to `START_WITHIN`, and says what its log says when it does not.
+A server keeps its ports, its command and its data when it is killed and started again. Starting waits until
+the server answers, up to `START_WITHIN`, and says what its log says when it does not.
 """
 
 import json
@@ -87,7 +87,9 @@ class NativeServer:
             time.sleep(LOOK_EVERY_S)
 
     def kill(self) -> None:
-        """SIGKILL, for the server and all it started; returns when they are gone. Data and ports stay its own."""
+        """SIGKILL, for the server and all it started; returns when they are gone. Data and ports stay its
+        own.
+        """
         send([self.pid, *descendants(self.pid)], signal.SIGKILL)
         self._gone()
 
@@ -187,7 +189,8 @@ def start(on_free_ports: Callable[[], tuple[Recipe, T]]) -> tuple[T, NativeServe
 
 
 def new_directory(name: str, *, owner: str | None = None) -> Path:
-    """A directory of this run alone, under `.june/run` (or JUNE_RUN_DIR), owned by `owner` where one is named.
+    """A directory of this run alone, under `.june/run` (or JUNE_RUN_DIR), owned by `owner` where one is
+    named.
 
     A user that may not pass through the folders above gets one under the machine's temporary folder.
     """

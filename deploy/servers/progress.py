@@ -1,4 +1,6 @@
-"""Says what is being waited for: a line when a step has gone on for a while, then one each few seconds, and one at its end."""
+"""Says what is being waited for: a line when a step has gone on for a while, then one each few seconds, and
+one at its end.
+"""
 
 import contextlib
 import threading
@@ -14,7 +16,7 @@ EVERY = timedelta(seconds=5)
 
 @contextlib.contextmanager
 def step(text: str, progress: Progress, *, every: timedelta = EVERY) -> Iterator[None]:
-    """`text … 5 s` while it lasts, `text: 7.2 s` at its end, `text: failed after 7.2 s` when the body raises."""
+    """`text … 5 s` while it lasts, `text: 7.2 s` at its end, `text: failed after 7.2 s` when it raises."""
     began, over = time.monotonic(), threading.Event()
     ticker = threading.Thread(
         target=_tick, args=(text, progress, began, every, over), name=f"progress: {text}"

@@ -1,8 +1,9 @@
-"""RabbitMQ: a broker of this run alone, in either of the two versions that June supports, with a vhost for whoever asks.
+"""RabbitMQ: a broker of this run alone, in either of the two versions that June supports, with a vhost for
+whoever asks.
 
-`3.10` is Debian 12's, `4` is Debian 13's. Where the system has the other one, it runs out of a small Debian of that
-suite in the cache, in a mount namespace of its own: nothing stays mounted. Node, epmd, plugins and data are the run's.
-The plugins are management, prometheus and stream.
+`3.10` is Debian 12's, `4` is Debian 13's. Where the system has the other one, it runs out of a small Debian
+of that suite in the cache, in a mount namespace of its own: nothing stays mounted. Node, epmd, plugins and
+data are the run's. The plugins are management, prometheus and stream.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from urllib.parse import quote, urlsplit
 from deploy.servers import docker, install
 from deploy.servers.handles import Controlled, Controls, Given
 from deploy.servers.ports import free_port
-from deploy.servers.processes import Recipe, new_directory, start
+from deploy.servers.processes import Recipe, ServerError, new_directory, start
 from deploy.servers.progress import Progress, step
 from deploy.servers.rabbitmq_management import Management, ManagementError
 
@@ -29,7 +30,7 @@ SUITES: Mapping[Version, str] = {"3.10": "bookworm", "4": "trixie"}
 IMAGES: Mapping[Version, str] = {"3.10": "rabbitmq:3.10-management", "4": "rabbitmq:4-management"}
 PLUGINS = "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_stream,rabbitmq_stream_management].\n"
 SCRIPT = "usr/lib/rabbitmq/bin/rabbitmq-server"
-INSIDE = "/run/june"
+INSIDE = "/mnt"
 """Where the run's directory is seen in the small Debian."""
 
 
@@ -88,6 +89,15 @@ class _Ports:
         )
 
 
+def chosen_versions() -> tuple[Version, ...]:
+    """Those that tests run on: both, or the ones that JUNE_TEST_RABBITMQ names (`4`, or `3.10,4`)."""
+    named = os.environ.get("JUNE_TEST_RABBITMQ")
+    wanted = set(named.split(",")) if named else set(VERSIONS)
+    if unknown := wanted - set(VERSIONS):
+        raise ServerError(f"JUNE_TEST_RABBITMQ: no such version: {', '.join(sorted(unknown))}")
+    return tuple(version for version in VERSIONS if version in wanted)
+
+
 def prepare(version: Version | None = None, progress: Progress = print) -> None:
     """Installs what is missing, so that a later start takes seconds."""
     if given_url(version) is None and not docker.engine_answers():
@@ -95,7 +105,9 @@ def prepare(version: Version | None = None, progress: Progress = print) -> None:
 
 
 def given_url(version: Version | None) -> str | None:
-    """The broker that the environment names: JUNE_AMQP_URL, or JUNE_TEST_RABBITMQ_310_URL and …_4_URL for a version."""
+    """The broker that the environment names: JUNE_AMQP_URL; for a version JUNE_TEST_RABBITMQ_310_URL or
+    …_4_URL.
+    """
     return os.environ.get(_variable(version)) or None
 
 
@@ -151,9 +163,10 @@ def _in_docker(version: Version, progress: Progress) -> Iterator[RabbitMQ]:
     tcp = {ports.amqp: 5672, ports.management: 15672, ports.prometheus: 15692, ports.stream: 5552}
     # A loopback-only guest would see Docker's proxy as a stranger.
     env = {"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-rabbit loopback_users []"}
-    enable = f"sh -c 'echo \"{PLUGINS.strip()}\" > /etc/rabbitmq/enabled_plugins && exec docker-entrypoint.sh rabbitmq-server'"
+    enable = f'echo "{PLUGINS.strip()}" > /etc/rabbitmq/enabled_plugins'
+    command = f"sh -c '{enable} && exec docker-entrypoint.sh rabbitmq-server'"
     with docker.container(
-        IMAGES[version], env=env, command=enable, tcp=tcp, ready=ready, progress=progress
+        IMAGES[version], env=env, command=command, tcp=tcp, ready=ready, progress=progress
     ) as controls:
         yield _handle(_url(ports), _management_url(ports), "docker", controls)
 
@@ -239,16 +252,17 @@ def _environment(ports: _Ports, directory: str) -> dict[str, str]:
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "ERL_EPMD_PORT": str(ports.epmd),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the broker: its pid is the broker's, SIGTERM an orderly stop
+        "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the broker: SIGTERM is an orderly stop
     }
 
 
 def _inside(root: Path, directory: Path) -> tuple[str, ...]:
-    """Mounts live in a namespace of the server alone, and go with it. Not root: a user namespace makes us root in there."""
-    script = (
-        'mkdir -p "$0$3" && mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --bind "$1" "$0$3" '
-        '&& exec chroot "$0" "$2"'
-    )
+    """Mounts live in a namespace of the server alone, and go with it.
+
+    Who is not root becomes root in there by a user namespace, where the kernel lets people have them.
+    """
+    mounts = 'mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --bind "$1" "$0$3"'
+    script = f'{mounts} && exec chroot "$0" "$2"'
     as_root = () if os.geteuid() == 0 else ("--user", "--map-root-user")
     namespace = ("unshare", *as_root, "--mount", "--propagation", "private")
     return (*namespace, "sh", "-c", script, str(root), str(directory), f"/{SCRIPT}", INSIDE)

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 
 import pytest
 
-from deploy.servers import RABBITMQ_VERSIONS, RabbitMQVersion
-
 FIXTURES = {
     "rabbitmq": {"rabbitmq_version", "rabbitmq_server", "amqp_url", "own_rabbitmq"},
     "postgres": {"postgres_server", "postgres_url", "own_postgres"},
@@ -18,15 +16,6 @@ FIXTURES = {
 def fast() -> bool:
     """JUNE_TEST_FAST=1: only the tests that need no server."""
     return os.environ.get("JUNE_TEST_FAST", "") not in {"", "0"}
-
-
-def rabbitmq_versions() -> tuple[RabbitMQVersion, ...]:
-    """Those that every test of RabbitMQ runs on: both, or the ones that JUNE_TEST_RABBITMQ names (`4`, `3.10,4`)."""
-    named = os.environ.get("JUNE_TEST_RABBITMQ")
-    wanted = named.split(",") if named else RABBITMQ_VERSIONS
-    if unknown := set(wanted) - set(RABBITMQ_VERSIONS):
-        raise pytest.UsageError(f"JUNE_TEST_RABBITMQ: no such version: {', '.join(sorted(unknown))}")
-    return tuple(version for version in RABBITMQ_VERSIONS if version in wanted)
 
 
 def mark(items: Iterable[pytest.Item]) -> None:

@@ -1,0 +1,67 @@
+# Everything a developer does, by name. `make` alone says what there is.
+# The servers that are needed (RabbitMQ, livekit-server, PostgreSQL) are found, or got and started, by deploy/servers.
+
+PYTHON ?= python3
+UV ?= uv
+# Tests run in so many processes; ARGS goes to pytest: make test ARGS="-k webhook -x"
+JOBS ?= 2
+ARGS ?=
+FAST ?=
+ONCE ?=
+
+BIN := .venv/bin
+STAMP := .venv/.from-lock
+COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
+SWITCHED_ON := $(filter-out 0,$(FAST))
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench servers lock clean
+
+help: ## Says what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo
+	@echo 'Examples:'
+	@echo '  make run                        one conversation, then it stays up until Ctrl-C'
+	@echo '  make run ONCE=1                 the same, and out'
+	@echo '  make test FAST=1                the tests that need no server, in seconds'
+	@echo '  make test ARGS="-k webhook -x"  some of the tests, until the first failure'
+	@echo '  JUNE_TEST_RABBITMQ=4 make test  on one of the two versions of RabbitMQ only'
+
+run: $(STAMP) ## Starts everything and plays one conversation with real parts
+	@$(BIN)/python -m examples.conversation $(if $(filter-out 0,$(ONCE)),--once)
+
+test: $(STAMP) ## Runs the tests, on real servers
+ifneq ($(SWITCHED_ON),)
+	@JUNE_TEST_FAST=1 $(PYTEST) $(ARGS)
+else
+	@$(BIN)/python -m deploy.servers exec -- $(PYTEST) $(ARGS)
+endif
+
+lint: $(STAMP) ## Checks style, types, the rules of imports and the scripts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/shellcheck .ci/run $$(git ls-files '*.sh')
+
+format: $(STAMP) ## Formats the code and mends what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measures against the yardsticks, in one run
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+servers: $(STAMP) ## Installs the servers that are missing (minutes, once), and starts none
+	@$(BIN)/python -m deploy.servers prepare
+
+lock: ## Writes the locks anew from pyproject.toml (needs uv)
+	$(COMPILE) -o requirements.lock
+	$(COMPILE) --extra dev -o requirements-dev.lock
+
+clean: ## Removes what was made here, but not the cache of servers
+	rm -rf .venv .june .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage*
+
+$(STAMP): requirements-dev.lock deploy/venv.sh
+	@deploy/venv.sh $(PYTHON)
+	@touch $@
