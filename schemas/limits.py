@@ -92,7 +92,7 @@ def _is_session_id(text: str) -> bool:
 def _is_storable(value: Any) -> bool:
     """Whether a JSON value can be stored and sent on: no NUL, lone surrogate or infinity, not too deep."""
     level: list[Any] = [value]
-    for _ in range(METADATA_MAX_LEVELS + 1):
+    for _ in range(METADATA_MAX_LEVELS):
         if not all(map(_storable_alone, level)):
             return False
         level = [inner for outer in level for inner in _inside(outer)]
