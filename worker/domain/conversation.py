@@ -94,6 +94,15 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """The latest turn whose answer came whole, so that an echo of that answer is told from a late one."""
+
+    turn_id: TurnId
+    holder: str | None
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Conversation:
     """The talk of one session."""
 
@@ -106,6 +115,7 @@ class Conversation:
     """Said while a turn was in the making; the next turn's words."""
     history: tuple[HistoryEntry, ...] = ()
     """Oldest first, without the turn in the making."""
+    answered: Answered | None = None
     wake_at: datetime | None = None
     """For when a wake was asked that has not come yet."""
 
