@@ -1,7 +1,8 @@
 """What LiveKit is to be asked because a decision said so: close a room, take somebody out. Repeated until it is done.
 
 Promises: an errand is stored with the decision, tried at once after the commit, and then again with backoff until
-LiveKit did it or it is not wanted any more; a crash forgets none. A room is never closed over a live session of its name.
+LiveKit did it or it is not wanted any more; a crash forgets none. A room is never closed over a live session of its
+name.
 """
 
 from __future__ import annotations

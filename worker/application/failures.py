@@ -1,6 +1,7 @@
 """Errors that carry the decision: what a use case may meet outside, by meaning.
 
-An `Outage` is retried for as long as it lasts and never parks or dead-letters anything; a `Permanent` one is not retried.
+An `Outage` is retried for as long as it lasts and never parks or dead-letters anything; a `Permanent` one is not
+retried.
 """
 
 from __future__ import annotations

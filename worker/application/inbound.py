@@ -27,6 +27,7 @@ class Inbound:
 
     key: str
     """What copies of it have in common."""
+    message_id: str
     name: str
     room_name: str
     """For order: messages with the same value wait for one another. A report has its job's or turn's id here."""
@@ -72,7 +73,13 @@ def _read_webhook(
     except ValueError as error:
         return Refused(reason="unreadable", error=str(error))
     room_name = getattr(fact, "room_name", "")
-    return Inbound(key=f"livekit|{event_id}", name=f"livekit.{event}", room_name=room_name, fact=fact)
+    return Inbound(
+        key=f"livekit|{event_id}",
+        message_id=event_id,
+        name=f"livekit.{event}",
+        room_name=room_name,
+        fact=fact,
+    )
 
 
 def _read_envelope(body: bytes) -> Inbound | Refused:
@@ -82,6 +89,7 @@ def _read_envelope(body: bytes) -> Inbound | Refused:
             moment = read_moment(envelope)
             return Inbound(
                 key=f"moment|{envelope.id}",
+                message_id=envelope.id,
                 name=envelope.type,
                 room_name=envelope.partitionkey or "",
                 fact=moment,
@@ -94,6 +102,7 @@ def _read_envelope(body: bytes) -> Inbound | Refused:
     subject = str(getattr(report, "job_id", None) or getattr(report, "turn_id", ""))
     return Inbound(
         key=message_key(envelope),
+        message_id=envelope.id,
         name=envelope.type,
         room_name=subject,
         fact=Reported(source=envelope.source, report=report),

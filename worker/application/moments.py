@@ -70,6 +70,7 @@ def _message(timer: DueTimer, now: datetime) -> OutboxMessage:
         message_id=envelope.id,
         session_id=timer.session_id,
         cause=envelope.id,
+        correlation_id=envelope.id,
         exchange=topology.ROOMS,
         routing_key=topology.room_event_key(timer.room_name, "moment"),
         type=MOMENT_TYPE,

@@ -40,7 +40,9 @@ class OutboxMessage:
     message_id: str
     session_id: str | None
     cause: str
-    """The id of the message that caused it; its copies find by it what is still to be sent."""
+    """The key of the message that caused it; its copies find by it what is still to be sent."""
+    correlation_id: str
+    """The id of the message that caused it, as it is told to receivers."""
     exchange: str
     routing_key: str
     type: str
@@ -59,7 +61,7 @@ class ErrandKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoomErrand:
-    """Something that LiveKit is to be asked, again and again until it is done. `identity` is of who is to be removed."""
+    """Something that LiveKit is to be asked until it is done. `identity` is of who is to be removed."""
 
     kind: ErrandKind
     room_name: str
@@ -178,7 +180,8 @@ class Store(Protocol):
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
         """Run one work in a transaction of its own, committed when this returns. A `Conflict` runs it again on fresh
-        state, a bounded number of times. Raises what the work raised, or `StoreUnavailable`: nothing is changed then."""
+        state, a bounded number of times. Raises what the work raised, or `StoreUnavailable`; nothing is changed then.
+        """
         ...
 
     async def run_many(self, works: Sequence[Callable[[Transaction], T]]) -> Sequence[T | Exception]:
@@ -192,7 +195,7 @@ class Store(Protocol):
         ...
 
     async def unsent(self, *, older_than: datetime, limit: int) -> Sequence[OutboxMessage]:
-        """What a crash or an outage left in the outbox, oldest first. Of several workers each row goes to one, for a while."""
+        """What a crash or an outage left in the outbox, oldest first. Each row goes to one worker, for a while."""
         ...
 
     async def due_timers(self, now: datetime, *, limit: int, claim: timedelta) -> Sequence[DueTimer]:

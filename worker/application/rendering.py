@@ -24,14 +24,15 @@ from worker.application.config import Config
 from worker.application.ports import ErrandKind, OutboxMessage, RoomErrand, Tokens, Transaction
 from worker.application.views import session_view
 from worker.domain import effects as fx
-from worker.domain.model import Job, Session, SessionState, State
-from worker.domain.voices import SPEAKER_PREFIX, TRANSCRIBER_PREFIX
+from worker.domain.model import Job, Session, State
+from worker.domain.voices import speaker_identity, transcriber_identity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cause:
-    """The message whose handling made the effects."""
+    """The message whose handling made the effects: its idempotency key, and its id as others know it."""
 
+    key: str
     message_id: str
     traceparent: str | None = None
 
@@ -112,7 +113,8 @@ class Renderer:
             OutboxMessage(
                 message_id=message_id,
                 session_id=session.session_id,
-                cause=cause.message_id,
+                cause=cause.key,
+                correlation_id=cause.message_id,
                 exchange=exchange,
                 routing_key=data.TYPE,
                 type=data.TYPE,
@@ -133,7 +135,7 @@ class Renderer:
             case fx.Announce():
                 return topology.EVENTS, effect.event, None
             case fx.AnnounceSession():
-                return topology.EVENTS, _session_event(session, effect.what), None
+                return topology.EVENTS, _session_event(effect), None
             case fx.Broadcast():
                 return topology.PIPELINE, effect.message, None
             case fx.OfferJob():
@@ -146,7 +148,6 @@ class Renderer:
                 assert_never(effect)
 
     def _start(self, job: Job, now: datetime) -> SttStart:
-        identity = f"{TRANSCRIBER_PREFIX}{job.job_id}"
         lease = self._config.policy.lease
         return SttStart(
             job_id=job.job_id,
@@ -160,7 +161,9 @@ class Renderer:
             track=VoiceTrack(sid=job.track_sid, source=job.source, mime_type=job.mime_type),
             language=job.language,
             livekit_url=self._config.public_url,
-            token=self._tokens.transcriber(room_name=job.room_name, identity=identity, now=now),
+            token=self._tokens.transcriber(
+                room_name=job.room_name, identity=transcriber_identity(job.job_id), now=now
+            ),
             lease_s=int(lease.total_seconds()),
             expires_at=now + lease,
             report_to=topology.report_to(job.room_name),
@@ -190,7 +193,7 @@ class Renderer:
 
     def _speak(self, session: Session, speak: fx.Speak, now: datetime) -> TtsSpeak:
         lease = self._config.policy.lease
-        identity = f"{SPEAKER_PREFIX}{session.session_id}"
+        identity = speaker_identity(session.session_id)
         return TtsSpeak(
             turn_id=speak.turn_id,
             part=speak.part,
@@ -226,15 +229,12 @@ def _history_entry(entry: fx.HistoryEntry) -> HistoryEntry:
     return HistoryEntry(role=HistoryRole(entry.role), identity=entry.identity, text=entry.text, at=entry.at)
 
 
-def _session_event(session: Session, what: str) -> Message:
-    match what:
+def _session_event(effect: fx.AnnounceSession) -> Message:
+    view = session_view(effect.session)
+    match effect.what:
         case "created":
-            # Adopted by somebody's join, it is created and started at once; each event shows its own moment.
-            fresh = dataclasses.replace(session, state=SessionState.CREATED, started_at=None)
-            return SessionCreated(session=session_view(fresh))
+            return SessionCreated(session=view)
         case "started":
-            return SessionStarted(session=session_view(session))
+            return SessionStarted(session=view)
         case "ended":
-            return SessionEnded(session=session_view(session))
-        case _:
-            raise AssertionError(f"no such session event: {what}")
+            return SessionEnded(session=view)

@@ -142,7 +142,7 @@ class RoomEvents:
         if isinstance(message.fact, Reported) and not _belongs(before, partition):
             return _Applied(messages=(), counts={"unknown_report": 1})
         after, effects = decide(before, message.fact, now, self._config.policy)
-        cause = Cause(message_id=message.key, traceparent=message.traceparent)
+        cause = Cause(key=message.key, message_id=message.message_id, traceparent=message.traceparent)
         rendered = self._renderer.render(after, effects, cause, now)
         store(tx, before, rendered)
         return _Applied(messages=rendered.messages, errands=rendered.errands, counts=Counter(rendered.counts))

@@ -1,7 +1,7 @@
 """Answers: what a command came to, how it is remembered, and how the same command gets it again.
 
-Promises: an answer is kept without tokens; whoever gets it again gets a fresh token that works, or none when the session
-has ended or the identity was removed. The same key with another type or data is refused.
+Promises: an answer is kept without tokens; whoever gets it again gets a fresh token that works, or none when the
+session has ended or the identity was removed. The same key with another type or data is refused.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def settle(
 ) -> Rendered:
     """Store a decision that the command made."""
     after, effects = decided
-    cause = Cause(message_id=asked.key, traceparent=asked.traceparent)
+    cause = Cause(key=asked.key, message_id=asked.command_id, traceparent=asked.traceparent)
     rendered = context.renderer.render(after, effects, cause, now)
     store(tx, before, rendered)
     return rendered

@@ -100,7 +100,7 @@ def _take_over(context: Context, tx: Transaction, session: Session, now: datetim
 
 
 def _session(context: Context, asked: Asked, command: SessionCreate, now: datetime) -> Session:
-    """The session as asked for. An id that June chooses comes from the command's key, so that its copies choose it too."""
+    """The session as asked for. An id that June chooses comes from the command's key: its copies choose it too."""
     chosen = "ses_" + hashlib.sha256(asked.key.encode()).hexdigest()[:24]
     session_id = command.session_id or chosen
     policy = context.config.policy

@@ -52,6 +52,7 @@ log = structlog.get_logger(__name__)
 class Answered:
     """A command's answer, ready to be sent. `readable` is false for what was no envelope at all."""
 
+    command_id: str | None
     reply_id: str
     reply: bytes
     type: str
@@ -205,6 +206,7 @@ class Commands:
             data=data,
         )
         return Answered(
+            command_id=data["command_id"],
             reply_id=reply_id,
             reply=encode(reply),
             type="unreadable" if envelope is None else envelope.type,

@@ -1,0 +1,58 @@
+"""Setting a message aside, for as long as that takes."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from messaging.dead_letters import dead_letter
+from messaging.delivery import Delivery
+from messaging.failures import PublishError
+from messaging.publisher import Publisher
+from messaging.settlement import backoff
+from worker.application.ports import Clock
+
+log = structlog.get_logger(__name__)
+
+_TIMEOUT = timedelta(seconds=5)
+
+
+class DeadLetters:
+    """Moves deliveries to the dead letters."""
+
+    def __init__(self, publisher: Publisher, clock: Clock) -> None:
+        self._publisher = publisher
+        self._clock = clock
+
+    async def put(self, delivery: Delivery, *, reason: str, error: str, attempts: int) -> None:
+        """Return when the broker has the dead letter and the delivery is acked, or when the delivery is stale."""
+        tries = 0
+        while delivery.current:
+            tries += 1
+            try:
+                await dead_letter(
+                    self._publisher,
+                    delivery.message,
+                    reason=reason,
+                    error=error,
+                    attempts=attempts,
+                    now=self._clock.now(),
+                    timeout=_TIMEOUT,
+                )
+            except PublishError as trouble:
+                log.warning("dead_letter.postponed", queue=delivery.message.queue, error=str(trouble))
+                await asyncio.sleep(backoff(tries).total_seconds())
+                continue
+            log.warning(
+                "message.dead_lettered",
+                queue=delivery.message.queue,
+                message=delivery.message.message_id,
+                type=delivery.message.type,
+                reason=reason,
+                error=error,
+                attempts=attempts,
+            )
+            delivery.ack()
+            return

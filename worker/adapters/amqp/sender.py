@@ -1,0 +1,52 @@
+"""Publishing what the application stored, on its exchanges, with confirms.
+
+Promises: returns when the broker has all of them, in order. Anything less is `BrokerUnavailable`: all of them may be
+sent again, with the same ids and bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from messaging.message import Outgoing
+from messaging.publisher import Publisher
+from schemas.envelope import CONTENT_TYPE
+from worker.application.failures import BrokerUnavailable
+from worker.application.ports import OutboxMessage
+
+_TIMEOUT = timedelta(seconds=5)
+
+
+class Sender:
+    """The application's `Publisher`, on RabbitMQ."""
+
+    def __init__(self, publisher: Publisher, *, timeout: timedelta = _TIMEOUT) -> None:
+        self._publisher = publisher
+        self._timeout = timeout
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
+        """See the port. Events always have a queue (their log), so that an unroutable one is trouble, too."""
+        outcomes = await self._publisher.publish_many(
+            [outgoing(message) for message in messages], timeout=self._timeout
+        )
+        failed = [outcome for outcome in outcomes if outcome is not None]
+        if failed:
+            raise BrokerUnavailable(
+                f"{len(failed)} of {len(messages)} not confirmed: {failed[0]}"
+            ) from failed[0]
+
+
+def outgoing(message: OutboxMessage) -> Outgoing:
+    """As it goes over the wire; the properties mirror the envelope."""
+    return Outgoing(
+        exchange=message.exchange,
+        routing_key=message.routing_key,
+        body=message.body,
+        message_id=message.message_id,
+        type=message.type,
+        content_type=CONTENT_TYPE,
+        correlation_id=message.correlation_id,
+        timestamp=message.created_at,
+        expiration=message.expires_after,
+    )
