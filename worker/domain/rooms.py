@@ -1,0 +1,119 @@
+"""To which session an event of a room belongs: known, bound, adopted, superseding, or nobody's.
+
+Promises: a room sid lives once; what comes late from one that is over starts nothing. A room of the same name under a
+new sid takes its session over, when somebody is seen to be in it: a mere leave in an unknown room moves nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+
+from worker.domain import endings, lifecycle
+from worker.domain.changes import the_session, with_room, with_session
+from worker.domain.effects import AnnounceSession, CloseRoom, Count
+from worker.domain.facts import ParticipantLeft, RoomFact, RoomFinished, TrackUnpublished
+from worker.domain.jobs import Decision
+from worker.domain.model import Room, RoomSid, State
+from worker.domain.policy import Policy
+
+
+class Arrival(StrEnum):
+    """How an event of a room meets what June knows."""
+
+    OVER = "over"
+    """The room, or its session, is over."""
+    HERE = "here"
+    """The session lives in this room."""
+    UNSEEN_END = "unseen_end"
+    """The first that is seen of the room is its end."""
+    SHUT = "shut"
+    """Tokens of a deleted session brought the room back."""
+    STRANGE = "strange"
+    """Nobody's room, and June adopts none."""
+    ADOPTED = "adopted"
+    BOUND = "bound"
+    """The first that is seen of the room that a session is waiting for."""
+    BESIDE = "beside"
+    """Something is over in a room that is not, or not yet, the session's."""
+    SUPERSEDES = "supersedes"
+    """The session's room is there again, under a new sid."""
+
+    @property
+    def applies(self) -> bool:
+        """Whether there is a session that the event itself is then for."""
+        return self in _APPLYING
+
+
+_APPLYING = frozenset({Arrival.HERE, Arrival.ADOPTED, Arrival.BOUND, Arrival.BESIDE, Arrival.SUPERSEDES})
+_DEPARTURES = (ParticipantLeft, TrackUnpublished)
+
+
+def arrival(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Arrival:
+    """Which of these it is."""
+    room, session = state.rooms.get(fact.room_sid), state.session
+    if session is not None and not session.live:
+        return Arrival.OVER
+    if room is not None and room.gone:
+        return Arrival.OVER
+    if session is None:
+        return _of_nobody(state, fact, now, policy)
+    if session.room_sid == fact.room_sid:
+        return Arrival.HERE
+    if isinstance(fact, RoomFinished):
+        return Arrival.UNSEEN_END
+    if session.room_sid is None:
+        return Arrival.BOUND
+    return Arrival.BESIDE if isinstance(fact, _DEPARTURES) else Arrival.SUPERSEDES
+
+
+def enter(state: State, fact: RoomFact, how: Arrival, now: datetime, policy: Policy) -> Decision:
+    """What the event does to the session before it is itself applied."""
+    match how:
+        case Arrival.OVER | Arrival.HERE | Arrival.BESIDE:
+            return state, ()
+        case Arrival.UNSEEN_END:
+            tombstone = Room(room_sid=fact.room_sid, room_name=fact.room_name, session_id=None, gone=True)
+            return with_room(state, tombstone), ()
+        case Arrival.SHUT:
+            return state, (CloseRoom(room_name=fact.room_name), Count(name="shut_room"))
+        case Arrival.STRANGE:
+            return state, (Count(name="unknown_room"),)
+        case Arrival.ADOPTED:
+            return _adopt(state, fact, now, policy)
+        case Arrival.BOUND:
+            return lifecycle.bind(state, fact.room_sid), ()
+        case Arrival.SUPERSEDES:
+            return move(state, fact.room_sid, fact.at, now, policy)
+        case _:
+            assert_never(how)
+
+
+def move(state: State, room_sid: RoomSid, at: datetime, now: datetime, policy: Policy) -> Decision:
+    """The session goes on in this room; whatever lived in another one of its is over. Needs that one whole."""
+    session = the_session(state)
+    if session.room_sid is None or session.room_sid == room_sid:
+        return lifecycle.bind(state, room_sid), ()
+    state, effects = endings.leave_room(state, session.room_sid, at, now, policy)
+    return lifecycle.bind(state, room_sid), effects
+
+
+def _of_nobody(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Arrival:
+    finished = isinstance(fact, RoomFinished)
+    if not policy.adopt_rooms:
+        # Nothing is kept of rooms that are not June's; but a room that a deleted session opened was.
+        return Arrival.SHUT if _is_shut(state, now) and not finished else Arrival.STRANGE
+    if finished:
+        return Arrival.UNSEEN_END
+    return Arrival.SHUT if _is_shut(state, now) else Arrival.ADOPTED
+
+
+def _is_shut(state: State, now: datetime) -> bool:
+    return state.shut_until is not None and state.shut_until > now
+
+
+def _adopt(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Decision:
+    session = lifecycle.adopted(fact.room_sid, fact.room_name, now, policy)
+    state = lifecycle.bind(with_session(state, session), fact.room_sid)
+    return state, (AnnounceSession(what="created", session=the_session(state)),)
