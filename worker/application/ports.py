@@ -178,6 +178,10 @@ Work = Callable[[Transaction], T]
 class Store(Protocol):
     """Sessions and everything that must commit together with them."""
 
+    async def start(self) -> None:
+        """Bring the schema up to date and begin. Waits for the database as long as it takes, and says so."""
+        ...
+
     async def run(self, work: Callable[[Transaction], T]) -> T:
         """Run one work in a transaction of its own, committed when this returns. A `Conflict` runs it again on fresh
         state, a bounded number of times. Raises what the work raised, or `StoreUnavailable`; nothing is changed then.

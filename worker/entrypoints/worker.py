@@ -93,9 +93,9 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     broker = Broker(settings.amqp_url.get_secret_value(), name=f"june worker {worker_id}")
     store = open_store(settings.database_url.get_secret_value())
-    signer = settings.keys.signer
+    keys = settings.keys
     livekit = LiveKitServer(
-        url=settings.livekit_ws_url.get_secret_value(), key=signer.key, secret=signer.secret
+        url=settings.livekit_ws_url.get_secret_value(), key=keys.signing_key, secret=keys.signing_secret
     )
     readiness = Readiness(
         checks={"broker": lambda: _broker_reason(broker), "store": lambda: _reason(store.check)},
@@ -121,8 +121,8 @@ def compose(
     """Put a worker together. Nothing is started."""
     clock = SystemClock()
     config = _config(settings)
-    signer = settings.keys.signer
-    tokens = AccessTokens(key=signer.key, secret=signer.secret, bot_ttl=settings.bot_token_ttl)
+    keys = settings.keys
+    tokens = AccessTokens(key=keys.signing_key, secret=keys.signing_secret, bot_ttl=settings.bot_token_ttl)
     publisher = Publisher(broker)
     sender = Sender(publisher)
     outbox = Outbox(store=store, publisher=sender, clock=clock)
