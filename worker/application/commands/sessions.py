@@ -120,7 +120,8 @@ async def delete(context: Context, asked: Asked, command: SessionDelete) -> Outc
             return known, [], []
         session = the_session(tx, command.session_id)
         before = load_session(tx, session)
-        rendered = settle(context, tx, before, sessions.delete(before, now, context.config.policy), asked, now)
+        decision = sessions.delete(before, now, context.config.policy)
+        rendered = settle(context, tx, before, decision, asked, now)
         waiting = tx.errands_of_room(session.room_name)
         return None, rendered.messages, [errand for errand in waiting if errand.kind is ErrandKind.CLOSE_ROOM]
 
