@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import numpy as np
@@ -122,18 +122,6 @@ async def joined(url: str, token: str) -> AsyncIterator[HeadlessParticipant]:
         yield participant
     finally:
         await participant.leave()
-
-
-async def eventually(
-    true: Callable[[], bool], *, deadline: timedelta = timedelta(seconds=10), what: str = "it"
-) -> None:
-    """Return as soon as it is so; `ParticipantError` after the deadline."""
-    try:
-        async with asyncio.timeout(deadline.total_seconds()):
-            while not true():
-                await asyncio.sleep(_POLL_S)
-    except TimeoutError as error:
-        raise ParticipantError(f"{what} did not come by the deadline") from error
 
 
 def voice_like(seconds: float, *, pitch_hz: float = 140.0) -> npt.NDArray[np.int16]:
