@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import make_url
 
 from deploy.servers import docker, install
 from deploy.servers.handles import Controlled, Given
@@ -41,11 +41,11 @@ class Postgres(Controlled):
         name = f"june_{secrets.token_hex(6)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     def drop_database(self, url: str) -> None:
         """Whoever is still connected to it is cut off. Twice is as good as once."""
-        name = sql.Identifier(make_url(url).database or "")
+        name = sql.Identifier(urlsplit(url).path.removeprefix("/"))
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
