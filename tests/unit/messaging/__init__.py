@@ -1,0 +1,1 @@
+"""Messaging without a broker: the wire, the decisions and the values."""
