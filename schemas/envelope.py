@@ -8,7 +8,7 @@ Attributes it does not know are CloudEvents extensions, and ignored. Of a key gi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +40,7 @@ class Envelope:
     partitionkey: str | None = None
     sequence: str | None = None
     traceparent: str | None = None
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] = field(repr=False)  # may hold a token
 
 
 def encode(envelope: Envelope) -> bytes:

@@ -54,6 +54,9 @@ def test_a_token_is_not_in_a_repr() -> None:
     assert result.access_token == "token"
     assert "'token'" not in repr(result)
     assert "'token'" not in repr(ReplyOk(command_id="c", result=result.as_json()))
+    assert "'token'" not in repr(
+        reply_envelope(id="r", time=NOW, command_id="c", subject="s-1", outcome=result)
+    )
 
 
 def test_what_is_no_reply_is_refused() -> None:
