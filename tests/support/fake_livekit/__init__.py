@@ -1,6 +1,6 @@
 """A LiveKit without media: its server API and its webhooks, as the real server has them, with faults on demand.
 
-One contract suite (tests/contract/test_livekit_*.py) runs against it and against the real server.
+One contract suite (tests/contract/livekit) runs against it and against the real server.
 """
 
 from tests.support.fake_livekit.server import FakeLiveKit

@@ -113,14 +113,14 @@ class FakeRooms:
         kind: ParticipantInfo.Kind,
         name: str,
         metadata: str,
-        hidden: bool,
+        permission: ParticipantPermission,
         active: bool = True,
     ) -> ParticipantInfo:
         """Somebody comes in; a room that is not there is made. Not `active`: the connection comes to nothing."""
         room = self.create(CreateRoomRequest(name=room_name))
         if identity in room.participants:
             self.leave(room_name, identity, DisconnectReason.DUPLICATE_IDENTITY)
-        info = self._participant(identity, kind=kind, name=name, metadata=metadata, hidden=hidden)
+        info = self._participant(identity, kind=kind, name=name, metadata=metadata, permission=permission)
         if not active:
             info.state = ParticipantInfo.State.DISCONNECTED
             self._emit(WebhookEvent(event="participant_connection_aborted", room=room.info, participant=info))
@@ -234,7 +234,13 @@ class FakeRooms:
             room.info.num_publishers = sum(one.is_publisher for one in room.present())
 
     def _participant(
-        self, identity: str, *, kind: ParticipantInfo.Kind, name: str, metadata: str, hidden: bool
+        self,
+        identity: str,
+        *,
+        kind: ParticipantInfo.Kind,
+        name: str,
+        metadata: str,
+        permission: ParticipantPermission,
     ) -> ParticipantInfo:
         now = self._now()
         return ParticipantInfo(
@@ -247,9 +253,7 @@ class FakeRooms:
             joined_at=int(now.timestamp()),
             joined_at_ms=_milliseconds(now),
             version=2,
-            permission=ParticipantPermission(
-                can_subscribe=True, can_publish=not hidden, can_publish_data=not hidden, hidden=hidden
-            ),
+            permission=permission,
             client_protocol=2,
             capabilities=[
                 ClientInfo.Capability.CAP_PACKET_TRAILER,

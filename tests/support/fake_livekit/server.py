@@ -14,8 +14,16 @@ from random import Random
 from types import TracebackType
 from typing import Any, Self, cast
 
+import jwt
 from aiohttp import web
-from livekit.protocol.models import DisconnectReason, ParticipantInfo, TrackSource, TrackType
+from livekit import api
+from livekit.protocol.models import (
+    DisconnectReason,
+    ParticipantInfo,
+    ParticipantPermission,
+    TrackSource,
+    TrackType,
+)
 
 from deploy.servers import free_port
 from tests.support.fake_livekit.rooms import FakeRooms
@@ -95,13 +103,37 @@ class FakeLiveKit:
         hidden: bool = False,
     ) -> str:
         """Somebody comes in, and the room is made where it is not there. The participant's sid."""
+        return self._join(room, identity, kind, name, metadata, _permission(hidden=hidden)).sid
+
+    def join_by_token(self, token: str) -> str:
+        """Somebody comes in as a client does. The participant's sid; `jwt.PyJWTError` when the token is not right."""
+        claims = api.TokenVerifier(self.api_key, self.api_secret).verify(token)
+        grants = claims.video
+        if grants is None or not grants.room_join or not grants.room:
+            raise jwt.InvalidTokenError("no grant to join a room")
+        kind = claims.kind or "standard"
+        return self._join(
+            grants.room, claims.identity, kind, claims.name, claims.metadata, _permitted(grants)
+        ).sid
+
+    def _join(
+        self, room: str, identity: str, kind: str, name: str, metadata: str, permission: ParticipantPermission
+    ) -> ParticipantInfo:
         number = cast("ParticipantInfo.Kind", ParticipantInfo.Kind.Value(kind.upper()))
-        return self._rooms.join(room, identity, kind=number, name=name, metadata=metadata, hidden=hidden).sid
+        return self._rooms.join(
+            room, identity, kind=number, name=name, metadata=metadata, permission=permission
+        )
 
     def abort_join(self, room: str, identity: str) -> str:
         """Somebody's connection comes to nothing: the one webhook says so. The participant's sid."""
         return self._rooms.join(
-            room, identity, kind=ParticipantInfo.STANDARD, name="", metadata="", hidden=False, active=False
+            room,
+            identity,
+            kind=ParticipantInfo.STANDARD,
+            name="",
+            metadata="",
+            permission=_permission(hidden=False),
+            active=False,
         ).sid
 
     def leave(self, room: str, identity: str) -> None:
@@ -240,3 +272,20 @@ class FakeLiveKit:
     def release_webhooks(self, shuffle: Random | None = None) -> None:
         """Send what was held: in order; with `shuffle` all at once, in any."""
         self._webhooks.release(shuffle)
+
+
+def _permission(*, hidden: bool) -> ParticipantPermission:
+    return ParticipantPermission(
+        can_subscribe=True, can_publish=not hidden, can_publish_data=not hidden, hidden=hidden
+    )
+
+
+def _permitted(grants: api.VideoGrants) -> ParticipantPermission:
+    sources = [TrackSource.Value(source.upper()) for source in grants.can_publish_sources or ()]
+    return ParticipantPermission(
+        can_subscribe=grants.can_subscribe,
+        can_publish=grants.can_publish,
+        can_publish_data=grants.can_publish_data,
+        can_publish_sources=[cast("TrackSource", source) for source in sources],
+        hidden=bool(grants.hidden),
+    )
