@@ -14,6 +14,7 @@ from schemas.pipeline import CancelReason
 from schemas.reports import AiReply, AiStatus, WorkState
 from worker.domain.conversation import Part, Turn
 from worker.domain.effects import AskAi, Count
+from worker.domain.leases import has_come
 from worker.domain.turn_bounds import has_room
 from worker.domain.turn_context import MOST_ATTEMPTS, Context, Effects, Standing, Step, ai_cancel, standing
 
@@ -63,7 +64,7 @@ def ai_told(turn: Turn, status: AiStatus, source: str, context: Context) -> Step
 
 def ai_silent(turn: Turn, context: Context) -> Step:
     """Time passed: an AI that let its lease run out has lost the attempt."""
-    if turn.answered or context.now < turn.deadline:
+    if turn.answered or not has_come(turn.deadline, context.now):
         return turn, ()
     return _lost(turn, context)
 

@@ -14,6 +14,7 @@ from schemas.pipeline import CancelReason
 from schemas.reports import TtsStatus, WorkState
 from worker.domain.conversation import Part, PartFate, Speech, Turn
 from worker.domain.effects import Count, Speak
+from worker.domain.leases import has_come
 from worker.domain.turn_context import MOST_ATTEMPTS, Context, Effects, Standing, Step, standing, tts_cancel
 
 
@@ -51,7 +52,7 @@ def tts_told(turn: Turn, status: TtsStatus, source: str, context: Context) -> St
 
 def tts_silent(turn: Turn, context: Context) -> Step:
     """Time passed: TTS that let its lease run out has lost the attempt."""
-    if turn.speech is None or context.now < turn.speech.deadline:
+    if turn.speech is None or not has_come(turn.speech.deadline, context.now):
         return turn, ()
     return _lost(turn, turn.speech, context)
 
