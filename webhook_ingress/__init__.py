@@ -1,0 +1,1 @@
+"""Takes LiveKit's webhooks: a token and bytes in, one confirmed publish out, a status code back."""

@@ -1,0 +1,70 @@
+"""The HTTP server under the answers: aiohttp's low-level one, since routing and middleware cost more than the work.
+
+Promises: bodies arrive as sent (no decompression: the hash is over those bytes); requests that are no HTTP get 400
+without an echo; a connection that says nothing is closed; closing lets requests in progress finish.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_IDLE_S: Final = 75.0
+_LINGER_S: Final = 5.0
+_DRAIN_S: Final = 4.0
+_MAX_HEADER_BYTES: Final = 8190
+
+
+class _Connection(RequestHandler):
+    """A connection whose errors are answered without a word of what was sent."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's text quotes the sender, whose token may be in it
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had begun")
+        log.info("http.malformed", status=status, error=type(exc).__name__)
+        response = web.Response(status=status)
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Connection(
+            self,
+            loop=self._loop,
+            access_log=None,  # type: ignore[arg-type] # how aiohttp turns it off
+            auto_decompress=False,
+            keepalive_timeout=_IDLE_S,
+            lingering_time=_LINGER_S,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+        )
+
+
+@asynccontextmanager
+async def serve(host: str, port: int, handler: Handler) -> AsyncIterator[int]:
+    """Listen while the body runs; gives the port (that of the system's choice for 0). OSError when it is taken."""
+    runner = web.ServerRunner(_Server(handler), shutdown_timeout=_DRAIN_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        bound: int = runner.addresses[0][1]
+        log.info("ingress.listening", host=host, port=bound)
+        yield bound
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,62 @@
+"""What the ingress counts. Label values are few, whatever senders write."""
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+
+from webhook_ingress.verify import Reason
+
+_KNOWN_EVENTS = frozenset({
+    "room_started", "room_finished", "participant_joined", "participant_left",
+    "participant_connection_aborted", "track_published", "track_unpublished", "egress_started",
+    "egress_updated", "egress_ended", "ingress_started", "ingress_ended", "agent_job_started",
+    "agent_job_ended",
+})  # fmt: skip
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    """The counters of one process."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._events = Counter(
+            "june_ingress_events", "Signed events that came in, by name.", ["event"], registry=registry
+        )
+        self._answers = Counter(
+            "june_ingress_answers", "Requests answered, by HTTP status.", ["status"], registry=registry
+        )
+        self._refused = Counter(
+            "june_ingress_refused",
+            "Webhooks whose token was refused, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self._dead = Counter(
+            "june_ingress_unreadable",
+            "Signed webhooks that were dead-lettered as unreadable.",
+            registry=registry,
+        )
+        self._publish = Histogram(
+            "june_ingress_publish_seconds",
+            "From a verified webhook to the broker's confirm, or to giving up.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    def answered(self, status: int) -> None:
+        """A request was answered."""
+        self._answers.labels(str(status)).inc()
+
+    def refused(self, reason: Reason) -> None:
+        """A token was not right."""
+        self._refused.labels(reason.value).inc()
+
+    def came_in(self, event: str) -> None:
+        """A signed event was read; names that LiveKit did not have when this was written count as `other`."""
+        self._events.labels(event if event in _KNOWN_EVENTS else "other").inc()
+
+    def unreadable(self) -> None:
+        """A signed body was no event."""
+        self._dead.inc()
+
+    def published(self, seconds: float) -> None:
+        """A publish took so long, confirmed or not."""
+        self._publish.observe(seconds)
