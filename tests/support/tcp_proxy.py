@@ -1,6 +1,7 @@
 """A TCP proxy between a client and a server that can misbehave: refuse, cut, hang."""
 
 import asyncio
+import contextlib
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -69,17 +70,19 @@ class TcpProxy:
         self._passing.set()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         self.connections += 1
+        self._writers.add(writer)
         try:
             back, forth = await asyncio.open_connection(*self._target)
         except OSError:
-            writer.transport.abort()
+            await self._end(writer)
             return
-        self._writers |= {writer, forth}
-        for source, sink in ((reader, forth), (back, writer)):
-            task = asyncio.create_task(self._pass(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._writers.add(forth)
+        await asyncio.gather(self._pass(reader, forth), self._pass(back, writer))
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
@@ -90,5 +93,10 @@ class TcpProxy:
         except OSError:
             pass
         finally:
-            sink.transport.abort()
-            self._writers.discard(sink)
+            await self._end(sink)
+
+    async def _end(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.discard(writer)
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

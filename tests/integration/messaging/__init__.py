@@ -1,0 +1,1 @@
+"""Messaging against a real RabbitMQ."""
