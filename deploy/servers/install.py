@@ -92,7 +92,7 @@ def _build_livekit(binary: Path, progress: Progress) -> None:
     binary.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
         target = f"github.com/livekit/livekit-server/cmd/server@v{LIVEKIT_VERSION}"
-        env = {"GOBIN": scratch, "GOFLAGS": "-trimpath"}
+        env = {"GOBIN": scratch}
         run((go, "install", target), f"building livekit-server {LIVEKIT_VERSION}", progress, env=env)
         Path(scratch, "server").replace(binary)
 
@@ -104,18 +104,12 @@ def _debootstrap(root: Path, suite: str, package: str, progress: Progress) -> No
 
     debootstrap = debian_packages(("debootstrap",), tool, progress)
     part = root.with_suffix(".part")
-    command = (
-        *_as_root(),
-        str(debootstrap),
-        "--variant=minbase",
-        f"--include={package}",
-        suite,
-        str(part),
-        DEBIAN_MIRROR,
-    )
     root.parent.mkdir(parents=True, exist_ok=True)
-    run((*_as_root(), "rm", "-rf", str(part)), f"clearing {part.name}", lambda _: None)
-    run(command, f"making a Debian {suite} with {package}", progress)
+    subprocess.run((*_as_root(), "rm", "-rf", "--one-file-system", part), check=True)
+    alone = ("unshare", "--mount", "--propagation", "private")  # what it mounts goes with it, however it ends
+    what = ("--variant=minbase", f"--include={package}", suite, str(part), DEBIAN_MIRROR)
+    text = f"making a Debian {suite} with {package}"
+    run((*_as_root(), *alone, str(debootstrap), *what), text, progress)
     part.rename(root)
 
 
