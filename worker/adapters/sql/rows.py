@@ -1,0 +1,71 @@
+"""Which dataclass stands in which table, and the way there and back.
+
+Promises: every field of a dataclass has a column of its name (checked at import), and an entity that was written reads
+back equal. Refuses: to know any statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Column, Table
+
+from worker.adapters.sql import tables
+from worker.adapters.sql.codecs import Codec
+from worker.application.ports import Answer, DueTimer, OutboxMessage, RoomErrand
+from worker.domain.model import Job, Participant, Removal, Room, Session, Track, TurnRef
+
+E = TypeVar("E")
+
+
+class Shape(Generic[E]):
+    """One dataclass in one table; `columns` are in the order of its fields, as `entity` wants them."""
+
+    def __init__(self, kind: Callable[..., E], table: Table) -> None:
+        self.table = table
+        self.columns: tuple[Column[Any], ...] = tuple(table.c[field.name] for field in fields(kind))  # type: ignore[arg-type]
+        self._kind = kind
+        self._names = tuple(column.name for column in self.columns)
+        codecs = [(column.name, _codec(column)) for column in self.columns]
+        self._encoders = [(name, codec.encode) for name, codec in codecs if codec]
+        self._decoders = [(name, codec.decode) for name, codec in codecs if codec]
+
+    def row(self, entity: E) -> dict[str, Any]:
+        """What the drivers bind, by column name."""
+        row = {name: getattr(entity, name) for name in self._names}
+        for name, encode in self._encoders:
+            row[name] = encode(row[name])
+        return row
+
+    def entity(self, row: Sequence[Any]) -> E:
+        """The inverse of `row`, from the values of `columns`."""
+        values: dict[str, Any] = dict(zip(self._names, row, strict=True))
+        for name, decode in self._decoders:
+            values[name] = decode(values[name])
+        return self._kind(**values)
+
+    def changed(self, before: Mapping[Any, E], after: Mapping[Any, E]) -> list[dict[str, Any]]:
+        """The rows of those in `after` that are not the same in `before`."""
+        if before is after:
+            return []
+        return [self.row(entity) for key, entity in after.items() if before.get(key) != entity]
+
+
+def _codec(column: Column[Any]) -> Codec | None:
+    codec: Codec | None = column.info["codec"]
+    return codec.optional() if codec and column.nullable else codec
+
+
+SESSION = Shape(Session, tables.sessions)
+ROOM = Shape(Room, tables.rooms)
+PARTICIPANT = Shape(Participant, tables.participants)
+TRACK = Shape(Track, tables.tracks)
+JOB = Shape(Job, tables.jobs)
+TURN = Shape(TurnRef, tables.turns)
+REMOVAL = Shape(Removal, tables.removals)
+OUTBOX = Shape(OutboxMessage, tables.outbox)
+TIMER = Shape(DueTimer, tables.timers)
+ERRAND = Shape(RoomErrand, tables.errands)
+ANSWER = Shape(Answer, tables.answers)

@@ -1,0 +1,195 @@
+"""Every statement that the store uses, written once with SQLAlchemy Core and compiled once for each database.
+
+Promises: text with named parameters, ready for the driver's own cursor. Running Core itself for each statement costs
+five times as much (measured: 78 against 17 µs for a select by key), and a unit of work is about fifteen statements.
+Refuses: to run anything.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ClauseElement,
+    Column,
+    Dialect,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from worker.adapters.sql import rows, tables
+from worker.adapters.sql.rows import Shape
+
+_FENCE = ("version", "sequence")
+
+
+def is_(column: Column[Any], parameter: str | None = None) -> Any:
+    """The column equals the parameter, which is named after it unless said otherwise."""
+    return column == bindparam(parameter or column.name, type_=column.type)
+
+
+class Statements:
+    """The statements in one database's words."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+        self._sessions()
+        self._entities()
+        self._messages()
+        self._clockwork()
+
+    def _sessions(self) -> None:
+        t = tables.sessions
+        self.session = self._get(rows.SESSION, t.c.session_id)
+        self.live_session = self._get(rows.SESSION, t.c.live_name)
+        self.insert_session = self._text(self._values(t).on_conflict_do_nothing())
+        mine = (is_(t.c.session_id, "this"), is_(t.c.version, "fence"))
+        changes = {c.name: bindparam(c.name, type_=c.type) for c in t.c if not c.primary_key}
+        self.update_session = self._text(update(t).where(*mine).values(changes))
+        self.touch_session = self._text(
+            update(t).where(*mine).values({name: changes[name] for name in _FENCE})
+        )
+        self.delete_session = self._text(delete(t).where(*mine))
+        self.shut_until = self._text(
+            select(func.max(t.c.tokens_until)).where(
+                is_(t.c.room_name),
+                tables.WAS_DELETED,
+                t.c.tokens_until > bindparam("now", type_=t.c.tokens_until.type),
+            )
+        )
+
+    def _entities(self) -> None:
+        people, tracks, jobs = tables.participants, tables.tracks, tables.jobs
+        self.room = self._get(rows.ROOM, tables.rooms.c.room_sid)
+        self.participant = self._get(rows.PARTICIPANT, people.c.room_sid, people.c.sid)
+        self.live_participants = self._living(rows.PARTICIPANT, tables.NOT_GONE, people.c.room_sid)
+        self.track = self._get(rows.TRACK, tracks.c.room_sid, tracks.c.sid)
+        self.live_tracks = self._living(rows.TRACK, tables.NOT_GONE, tracks.c.room_sid)
+        self.live_tracks_of = self._living(
+            rows.TRACK, tables.NOT_GONE, tracks.c.room_sid, tracks.c.participant_sid
+        )
+        self.job = self._get(rows.JOB, jobs.c.job_id)
+        self.live_jobs = self._living(rows.JOB, tables.JOB_LIVES, jobs.c.room_sid)
+        self.live_jobs_of = self._living(rows.JOB, tables.JOB_LIVES, jobs.c.room_sid, jobs.c.participant_sid)
+        self.turn = self._get(rows.TURN, tables.turns.c.turn_id)
+        self.removal = self._get(rows.REMOVAL, tables.removals.c.session_id, tables.removals.c.identity)
+        self.delete_removal = self._delete(tables.removals.c.session_id, tables.removals.c.identity)
+        talk = tables.conversations
+        self.conversation = self._text(select(talk.c.document).where(is_(talk.c.session_id)))
+        said = tables.utterances
+        self.utterance = self._text(select(said.c.job_id).where(is_(said.c.job_id), is_(said.c.utterance_id)))
+        self.insert_utterance = self._text(self._values(said).on_conflict_do_nothing())
+
+    def _messages(self) -> None:
+        inbox, outbox, answers = tables.inbox, tables.outbox, tables.answers
+        self.seen = self._text(select(inbox.c.message_id).where(is_(inbox.c.message_id)))
+        self.mark_seen = self._text(self._values(inbox))
+        self.put_outbox = self._text(
+            self._values(outbox, without=outbox.c.position).returning(outbox.c.position)
+        )
+        self.outbox_of = self._text(
+            select(*rows.OUTBOX.columns).where(is_(outbox.c.cause)).order_by(outbox.c.position)
+        )
+        self.forget_outbox = self._delete(outbox.c.position)
+        self.unsent = self._ready(rows.OUTBOX, outbox.c.position)
+        self.claim_outbox = self._claim(outbox.c.position)
+        self.answer = self._get(rows.ANSWER, answers.c.key)
+
+    def _clockwork(self) -> None:
+        timers, errands = tables.timers, tables.errands
+        self.due_timers = self._ready(rows.TIMER, timers.c.ready_at)
+        self.claim_timer = self._claim(timers.c.session_id, timers.c.key)
+        self.done_timer = self._delete(timers.c.session_id, timers.c.key, timers.c.due_at)
+        self.put_errand = self._text(
+            self._values(errands, without=errands.c.errand_id).returning(errands.c.errand_id)
+        )
+        of_room = select(*rows.ERRAND.columns).where(is_(errands.c.room_name))
+        self.errands_of_room = self._text(of_room.order_by(errands.c.errand_id))
+        self.due_errands = self._ready(rows.ERRAND, errands.c.ready_at)
+        self.claim_errand = self._claim(errands.c.errand_id)
+        self.done_errand = self._delete(errands.c.errand_id)
+        later = bindparam("later", type_=errands.c.due_at.type)
+        again = update(errands).where(is_(errands.c.errand_id, "this"))
+        self.retry_errand = self._text(
+            again.values(due_at=later, ready_at=later, attempts=errands.c.attempts + literal_column("1"))
+        )
+
+    @cache  # noqa: B019 - one object for each store, for as long as the process lives
+    def put(self, table: Table) -> str:
+        """Insert a row, or replace what is there under its key."""
+        put = self._values(table)
+        key = list(table.primary_key)
+        rest = {c.name: put.excluded[c.name] for c in table.c if not c.primary_key}
+        return self._text(put.on_conflict_do_update(index_elements=key, set_=rest))
+
+    @cache  # noqa: B019 - at most sixteen texts
+    def list_sessions(self, *filters: str, further: bool) -> str:
+        """A page of sessions by equality of `filters`; `further` continues after (`at`, `after`)."""
+        t = tables.sessions
+        page = select(*rows.SESSION.columns).where(tables.NOT_RESERVED, *(is_(t.c[name]) for name in filters))
+        if further:
+            place = tuple_(
+                bindparam("at", type_=t.c.created_at.type), bindparam("after", type_=t.c.session_id.type)
+            )
+            page = page.where(tuple_(t.c.created_at, t.c.session_id) < place)
+        return self._text(_at_most(page.order_by(t.c.created_at.desc(), t.c.session_id.desc())))
+
+    def _get(self, shape: Shape[Any], *keys: Column[Any]) -> str:
+        return self._text(select(*shape.columns).where(*(is_(key) for key in keys)))
+
+    def _living(self, shape: Shape[Any], lives: Any, *keys: Column[Any]) -> str:
+        """In the order of the table's key, which is stable."""
+        found = select(*shape.columns).where(lives, *(is_(key) for key in keys))
+        return self._text(found.order_by(*shape.table.primary_key))
+
+    def _ready(self, shape: Shape[Any], order: Column[Any]) -> str:
+        """What nobody has claimed at `now`; rows that another worker is just taking are left to it."""
+        ready_at = shape.table.c.ready_at
+        ready = (
+            select(*shape.columns).where(ready_at <= bindparam("now", type_=ready_at.type)).order_by(order)
+        )
+        return self._text(_at_most(ready).with_for_update(skip_locked=True))
+
+    def _claim(self, *keys: Column[Any]) -> str:
+        table = keys[0].table
+        until = bindparam("until", type_=table.c.ready_at.type)
+        claim = update(table).where(*(is_(key, f"this_{key.name}") for key in keys))
+        return self._text(claim.values(ready_at=until))
+
+    def _delete(self, *keys: Column[Any]) -> str:
+        return self._text(delete(keys[0].table).where(*(is_(key) for key in keys)))
+
+    def _values(
+        self, table: Table, *, without: Column[Any] | None = None
+    ) -> postgresql.Insert | sqlite.Insert:
+        columns = [column for column in table.c if column is not without]
+        return self._insert(table).values({c.name: bindparam(c.name, type_=c.type) for c in columns})
+
+    def _text(self, statement: ClauseElement) -> str:
+        return str(statement.compile(dialect=self._dialect))
+
+
+def _at_most(page: Select[Any]) -> Select[Any]:
+    # SQLAlchemy adds "OFFSET ?" for SQLite with a parameter of its own unless there is an offset.
+    return page.limit(bindparam("at_most")).offset(literal_column("0"))
+
+
+def sqlite_statements() -> Statements:
+    """For the `sqlite3` module."""
+    return Statements(sqlite.dialect(paramstyle="named"))
+
+
+def postgres_statements() -> Statements:
+    """For psycopg."""
+    return Statements(PGDialect_psycopg())  # type: ignore[no-untyped-call]

@@ -1,0 +1,327 @@
+"""`worker.application.ports.Transaction` on a cursor inside a transaction that somebody else begins and ends.
+
+Promises: every statement is by key or by an index over what lives: its cost grows with neither sessions nor rooms.
+Every write of a session's things raises the session's version, fenced by the version that was loaded; two writers of
+one session meet at that row. A work that saves twice loads the session again in between.
+Raises `Conflict`, `StoreUnavailable` and `Permanent`, in place of the driver's errors.
+Refuses: to commit or to roll back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from worker.adapters.sql import rows, tables
+from worker.adapters.sql.codecs import moment_of, moment_us
+from worker.adapters.sql.driver import Cursor, Driver
+from worker.adapters.sql.rows import Shape
+from worker.adapters.sql.statements import Statements
+from worker.application.failures import Conflict
+from worker.application.ports import Answer, OutboxMessage, RoomErrand, SessionPage
+from worker.domain.conversation import Conversation, from_json, to_json
+from worker.domain.model import (
+    Job,
+    JobId,
+    Participant,
+    ParticipantSid,
+    Removal,
+    Room,
+    RoomSid,
+    Session,
+    SessionId,
+    State,
+    Track,
+    TrackSid,
+    TurnId,
+    TurnRef,
+)
+
+E = TypeVar("E")
+
+
+class SqlTransaction:
+    """One unit of work. Not for two threads at once, and of no use after its end."""
+
+    def __init__(self, cursor: Cursor, driver: Driver) -> None:
+        self._cursor = cursor
+        self._driver = driver
+        self._sql = driver.statements
+        self._marked: set[str] = set()
+
+    @property
+    def statements(self) -> Statements:
+        """For what belongs to the store and not to a use case."""
+        return self._sql
+
+    def seen(self, message_id: str) -> bool:
+        """Whether the inbox has this message."""
+        return self.row(self._sql.seen, message_id=message_id) is not None
+
+    def mark_seen(self, message_id: str, now: datetime) -> None:
+        """Put the message into the inbox. Another transaction that just did the same is a conflict."""
+        if message_id in self._marked:
+            raise ValueError(f"{message_id!r} is marked twice in one transaction")
+        self._marked.add(message_id)
+        self.run(self._sql.mark_seen, message_id=message_id, seen_at=moment_us(now))
+
+    def session(self, session_id: str) -> Session | None:
+        """By its id, whatever its state."""
+        return self._one(rows.SESSION, self._sql.session, session_id=session_id)
+
+    def live_session(self, room_name: str) -> Session | None:
+        """The one session that holds the room name, a reserved one included."""
+        return self._one(rows.SESSION, self._sql.live_session, live_name=room_name)
+
+    def room(self, room_sid: RoomSid) -> Room | None:
+        """By its sid, tombstones included."""
+        return self._one(rows.ROOM, self._sql.room, room_sid=room_sid)
+
+    def participant(self, room_sid: RoomSid, sid: ParticipantSid) -> Participant | None:
+        """By room and sid, tombstones included."""
+        return self._one(rows.PARTICIPANT, self._sql.participant, room_sid=room_sid, sid=sid)
+
+    def live_participants(self, room_sid: RoomSid) -> Sequence[Participant]:
+        """Everybody in the room, by sid."""
+        return self.all(rows.PARTICIPANT, self._sql.live_participants, room_sid=room_sid)
+
+    def track(self, room_sid: RoomSid, sid: TrackSid) -> Track | None:
+        """By room and sid, tombstones included."""
+        return self._one(rows.TRACK, self._sql.track, room_sid=room_sid, sid=sid)
+
+    def live_tracks(
+        self, room_sid: RoomSid, participant_sid: ParticipantSid | None = None
+    ) -> Sequence[Track]:
+        """What is published in the room, or by one participant of it, by sid."""
+        if participant_sid is None:
+            return self.all(rows.TRACK, self._sql.live_tracks, room_sid=room_sid)
+        return self.all(
+            rows.TRACK, self._sql.live_tracks_of, room_sid=room_sid, participant_sid=participant_sid
+        )
+
+    def job(self, job_id: JobId) -> Job | None:
+        """By its id, ended ones included."""
+        return self._one(rows.JOB, self._sql.job, job_id=job_id)
+
+    def live_jobs(self, room_sid: RoomSid, participant_sid: ParticipantSid | None = None) -> Sequence[Job]:
+        """What is transcribed in the room, or of one participant, by job id."""
+        if participant_sid is None:
+            return self.all(rows.JOB, self._sql.live_jobs, room_sid=room_sid)
+        return self.all(rows.JOB, self._sql.live_jobs_of, room_sid=room_sid, participant_sid=participant_sid)
+
+    def conversation(self, session_id: SessionId) -> Conversation | None:
+        """`None` before anything was said."""
+        row = self.row(self._sql.conversation, session_id=session_id)
+        return None if row is None else from_json(row[0])
+
+    def turn(self, turn_id: TurnId) -> TurnRef | None:
+        """Whose turn it is or was."""
+        return self._one(rows.TURN, self._sql.turn, turn_id=turn_id)
+
+    def utterance_taken(self, job_id: JobId, utterance_id: str) -> bool:
+        """Whether a final of it was saved."""
+        return self.row(self._sql.utterance, job_id=job_id, utterance_id=utterance_id) is not None
+
+    def removal(self, session_id: SessionId, identity: str) -> Removal | None:
+        """Until when the identity may not come back, past moments included."""
+        return self._one(rows.REMOVAL, self._sql.removal, session_id=session_id, identity=identity)
+
+    def shut_until(self, room_name: str, now: datetime) -> datetime | None:
+        """The latest `tokens_until` after `now` of deleted sessions that had this room name."""
+        row = self.row(self._sql.shut_until, room_name=room_name, now=moment_us(now))
+        return None if row[0] is None else moment_of(row[0])
+
+    def save(self, before: State, after: State) -> None:
+        """Write what differs; see the port. Order of the writes: the session first, where a stale writer stops."""
+        writes = _writes(before, after)
+        new_words = sorted(after.utterances - before.utterances)
+        if before.session == after.session and not writes and not new_words:
+            return
+        self._save_session(before.session, after.session)
+        for shape_table, changed in writes:
+            self.run_many(self._sql.put(shape_table), changed)
+        self.run_many(
+            self._sql.insert_utterance,
+            [{"job_id": job_id, "utterance_id": said} for job_id, said in new_words],
+        )
+
+    def _save_session(self, before: Session | None, after: Session | None) -> None:
+        match before, after:
+            case None, None:
+                return
+            case None, Session():
+                self._insert_session(after)
+            case Session(), Session() if before.session_id == after.session_id:
+                self._update_session(before, after)
+            case _:
+                raise ValueError("a decision may change its session, but not put another in its place")
+
+    def _insert_session(self, session: Session) -> None:
+        row = rows.SESSION.row(session) | {"version": session.version + 1, "live_name": _live_name(session)}
+        self._fenced(self._sql.insert_session, row, "its id or live room name was taken meanwhile")
+
+    def _update_session(self, before: Session, after: Session) -> None:
+        # Most often a sequence number is all that the session itself gets.
+        fence = {"this": before.session_id, "fence": before.version, "version": before.version + 1}
+        if _but_for_sequence(before, after):
+            self._fenced(
+                self._sql.touch_session, fence | {"sequence": after.sequence}, "it is at another version"
+            )
+            return
+        row = rows.SESSION.row(after) | {"live_name": _live_name(after)} | fence
+        del row["session_id"]
+        self._fenced(self._sql.update_session, row, "it is at another version")
+
+    def _fenced(self, sql: str, row: Mapping[str, Any], why: str) -> None:
+        self._execute(sql, row)
+        if self._cursor.rowcount != 1:
+            raise Conflict(f"session {row.get('this', row.get('session_id'))!r}: {why}")
+
+    def forget_removal(self, session_id: SessionId, identity: str) -> None:
+        """The identity may come back; absent is done."""
+        self.run(self._sql.delete_removal, session_id=session_id, identity=identity)
+
+    def drop_reservation(self, session: Session) -> None:
+        """Take a reserved session out as if it had never been; `Conflict` when it changed meanwhile."""
+        self._fenced(
+            self._sql.delete_session,
+            {"this": session.session_id, "fence": session.version},
+            "the reservation changed meanwhile",
+        )
+
+    def put_outbox(self, messages: Sequence[OutboxMessage]) -> Sequence[OutboxMessage]:
+        """Store them, in this order; returns them with their `position`, which rises and is never used again."""
+        sql = self._sql.put_outbox
+        return [replace(message, position=self.row(sql, **_outbox_row(message))[0]) for message in messages]
+
+    def outbox_of(self, cause: str) -> Sequence[OutboxMessage]:
+        """What is still to be sent of one message's effects, in order."""
+        return self.all(rows.OUTBOX, self._sql.outbox_of, cause=cause)
+
+    def set_timer(self, session_id: SessionId, room_name: str, key: str, due_at: datetime) -> None:
+        """Wake at `due_at`; an earlier timer of this key is replaced, a claimed one too."""
+        due_us = moment_us(due_at)
+        self.run(
+            self._sql.put(tables.timers),
+            session_id=session_id,
+            room_name=room_name,
+            key=key,
+            due_at=due_us,
+            ready_at=due_us,
+        )
+
+    def put_errand(self, errand: RoomErrand) -> int:
+        """Store it; returns its id."""
+        row = rows.ERRAND.row(errand)
+        del row["errand_id"]
+        row["ready_at"] = row["due_at"]
+        errand_id: int = self.row(self._sql.put_errand, **row)[0]
+        return errand_id
+
+    def errands_of_room(self, room_name: str) -> Sequence[RoomErrand]:
+        """Those that are not done, in the order in which they were put."""
+        return self.all(rows.ERRAND, self._sql.errands_of_room, room_name=room_name)
+
+    def answer(self, key: str) -> Answer | None:
+        """What the command with this idempotency key was answered."""
+        return self._one(rows.ANSWER, self._sql.answer, key=key)
+
+    def remember(self, answer: Answer) -> None:
+        """Store the answer, in place of an older one of the same key."""
+        self.run(self._sql.put(tables.answers), **rows.ANSWER.row(answer))
+
+    def list_sessions(
+        self,
+        *,
+        user_id: str | None,
+        state: str | None,
+        room_name: str | None,
+        limit: int,
+        after: tuple[datetime, str] | None,
+    ) -> SessionPage:
+        """Newest first by (created_at, session_id); see the port."""
+        filters = {"user_id": user_id, "state": state, "room_name": room_name}
+        given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+        sql = self._sql.list_sessions(*given, further=after is not None)
+        place = {} if after is None else {"at": moment_us(after[0]), "after": after[1]}
+        found = self.all(rows.SESSION, sql, **given, **place, at_most=limit + 1)
+        page = tuple(found[:limit])
+        more = len(found) > limit and bool(page)
+        return SessionPage(sessions=page, after=(page[-1].created_at, page[-1].session_id) if more else None)
+
+    def run(self, sql: str, **parameters: Any) -> None:
+        """Execute a statement for its effect."""
+        self._execute(sql, parameters)
+
+    def run_many(self, sql: str, rows_of_it: Sequence[Mapping[str, Any]]) -> None:
+        """Execute a statement for each of the rows, in order."""
+        if len(rows_of_it) == 1:
+            self._execute(sql, rows_of_it[0])
+        elif rows_of_it:
+            try:
+                self._cursor.executemany(sql, rows_of_it)
+            except self._driver.errors as error:
+                raise self._driver.failure(error) from error
+
+    def row(self, sql: str, **parameters: Any) -> Any:
+        """The first row that a statement gives, or `None`."""
+        self._execute(sql, parameters)
+        return self._cursor.fetchone()
+
+    def all(self, shape: Shape[E], sql: str, **parameters: Any) -> list[E]:
+        """Everything that a select of the shape's columns gives."""
+        self._execute(sql, parameters)
+        return [shape.entity(row) for row in self._cursor.fetchall()]
+
+    def _execute(self, sql: str, parameters: Mapping[str, Any]) -> None:
+        try:
+            self._cursor.execute(sql, parameters)
+        except self._driver.errors as error:
+            raise self._driver.failure(error) from error
+
+    def _one(self, shape: Shape[E], sql: str, **parameters: Any) -> E | None:
+        row = self.row(sql, **parameters)
+        return None if row is None else shape.entity(row)
+
+
+def _writes(before: State, after: State) -> list[tuple[Any, list[dict[str, Any]]]]:
+    """Per table the rows that differ; tables without any are left out."""
+    writes = [
+        (tables.rooms, rows.ROOM.changed(before.rooms, after.rooms)),
+        (tables.participants, rows.PARTICIPANT.changed(before.participants, after.participants)),
+        (tables.tracks, rows.TRACK.changed(before.tracks, after.tracks)),
+        (tables.jobs, rows.JOB.changed(before.jobs, after.jobs)),
+        (tables.turns, rows.TURN.changed(before.turns, after.turns)),
+        (tables.removals, rows.REMOVAL.changed(before.removals, after.removals)),
+        (tables.conversations, _changed_conversation(before.conversation, after.conversation)),
+    ]
+    return [(table, changed) for table, changed in writes if changed]
+
+
+def _changed_conversation(before: Conversation | None, after: Conversation | None) -> list[dict[str, Any]]:
+    if after is None or after == before:
+        return []
+    return [{"session_id": after.session_id, "document": to_json(after)}]
+
+
+def _live_name(session: Session) -> str | None:
+    return session.room_name if session.live else None
+
+
+def _but_for_sequence(before: Session, after: Session) -> bool:
+    """Whether nothing but the sequence number differs; compared column by column, without making a copy."""
+    return all(getattr(before, name) == getattr(after, name) for name in _COMPARED)
+
+
+_COMPARED = tuple(
+    column.name for column in rows.SESSION.columns if column.name not in {"sequence", "version"}
+)
+
+
+def _outbox_row(message: OutboxMessage) -> dict[str, Any]:
+    row = rows.OUTBOX.row(message)
+    del row["position"]
+    row["ready_at"] = row["created_at"]
+    return row
