@@ -147,8 +147,13 @@ class MemoryDomain:
         """A command's decision on the whole of a session."""
         session = self.tables.sessions[SessionId(session_id)]
         state = load_session(cast("Transaction", self.tables), session)
-        # What is made may have been seen before: the use case adds that row.
-        state = replace(state, rooms={**self.tables.rooms, **state.rooms})
+        # A room that is made, or who is removed, may be known already: the use cases add those rows.
+        removals = [each for each in self.tables.removals.values() if each.session_id == session_id]
+        state = replace(
+            state,
+            rooms={**self.tables.rooms, **state.rooms},
+            removals={each.identity: each for each in removals},
+        )
         return self._settle(command(state))
 
     def put(self, session: Session) -> None:

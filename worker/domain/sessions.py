@@ -1,7 +1,8 @@
 """What commands, and the reconciler, decide about a session as a whole.
 
 Promises: each is safe to repeat, and then changes and tells nothing. All but `removed` need the whole of the session's
-room in the slice, with its conversation; `made` also the row of the room that was made, if there is one.
+room in the slice, with its conversation; `made` also the row of the room that was made, `removed` the identity's
+removal, if there is one.
 """
 
 from __future__ import annotations
