@@ -11,7 +11,7 @@ import ssl
 import struct
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from pamqp import commands
 from pamqp.base import Frame as Method
@@ -147,11 +147,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start talking."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("AMQP needs a stream")
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
-        transport.write(frames.PROTOCOL_HEADER)
+        # A cast, since uvloop's transports are no subclass of asyncio's.
+        stream = cast("asyncio.Transport", transport)
+        self._transport = stream
+        stream.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
+        stream.write(frames.PROTOCOL_HEADER)
 
     def data_received(self, data: bytes) -> None:
         """Hand each complete frame to whom it belongs."""
