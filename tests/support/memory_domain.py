@@ -140,7 +140,7 @@ class MemoryDomain:
         """Each is decided on; the effects of these alone."""
         effects: list[Effect] = []
         for fact in facts:
-            effects += self._settle(decide(self._load(fact), fact, self.now, self.policy))
+            effects += self._settle(decide(self.slice(fact), fact, self.now, self.policy))
         return effects
 
     def order(self, session_id: str, command: Callable[[State], Decision]) -> list[Effect]:
@@ -172,7 +172,8 @@ class MemoryDomain:
         self.now = until
         return effects
 
-    def _load(self, fact: Fact) -> State:
+    def slice(self, fact: Fact) -> State:
+        """What the worker would load for this fact now."""
         return load(cast("Transaction", self.tables), fact, self.now)
 
     def _settle(self, decision: Decision) -> list[Effect]:
