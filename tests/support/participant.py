@@ -130,7 +130,7 @@ def voice_like(seconds: float, *, pitch_hz: float = 140.0) -> npt.NDArray[np.int
     t = np.arange(int(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     harmonics = sum(np.sin(2 * np.pi * pitch_hz * n * t) / n for n in range(1, 13))
     syllables = 0.55 - 0.45 * np.cos(2 * np.pi * 4 * t)
-    return (harmonics * syllables * 6_000).astype(np.int16)
+    return (harmonics * syllables * 11_000).astype(np.int16)
 
 
 async def _feed(audio: rtc.AudioSource) -> None:

@@ -100,7 +100,7 @@ async def receiving(port: int | None = None) -> AsyncIterator[WebhookReceiver]:
     receiver = WebhookReceiver(chosen)
     app = web.Application()
     app.router.add_post(PATH, receiver.handle)
-    runner = web.AppRunner(app, handle_signals=False)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", chosen).start()

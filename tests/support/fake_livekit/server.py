@@ -73,7 +73,7 @@ class FakeLiveKit:
 
     async def __aenter__(self) -> Self:
         await self._webhooks.start()
-        self._runner = web.AppRunner(self._api.application(), handle_signals=False)
+        self._runner = web.AppRunner(self._api.application(), handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
         await self.up()
         self._ticking = asyncio.create_task(self._tick(), name="rooms of the fake LiveKit age")

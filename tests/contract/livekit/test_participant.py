@@ -1,0 +1,68 @@
+"""The headless participant is heard by those who ask for it: what the end-to-end tests and the demo stand on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from deploy.servers import LiveKit
+from tests.support.participant import HeadlessParticipant, ParticipantError, joined, voice_like
+from worker.adapters.livekit.tokens import AccessTokens
+
+
+def tokens(server: LiveKit) -> AccessTokens:
+    return AccessTokens(key=server.api_key, secret=server.api_secret, bot_ttl=timedelta(minutes=1))
+
+
+def person(server: LiveKit, room: str) -> str:
+    return tokens(server).person(
+        room_name=room, identity="ann", name="Ann", now=datetime.now(UTC), ttl=timedelta(minutes=1)
+    )
+
+
+async def test_a_transcriber_hears_a_person_and_is_not_seen(livekit_server: LiveKit, room: str) -> None:
+    """June's token for a listening bot lets it hear the voice, and hides it."""
+    bot_token = tokens(livekit_server).transcriber(
+        room_name=room, identity="june-stt-1", now=datetime.now(UTC)
+    )
+    async with (
+        joined(livekit_server.ws_url, person(livekit_server, room)) as ann,
+        joined(livekit_server.ws_url, bot_token) as bot,
+    ):
+        track_sid = await ann.speak()
+        assert await bot.hear(track_sid) > 0.03
+        assert ann.others() == set()
+        assert bot.others() == {"ann"}
+
+
+async def test_silence_is_not_taken_for_a_voice(livekit_server: LiveKit, room: str) -> None:
+    """A track that is no more is not heard."""
+    bot_token = tokens(livekit_server).transcriber(
+        room_name=room, identity="june-stt-1", now=datetime.now(UTC)
+    )
+    async with (
+        joined(livekit_server.ws_url, person(livekit_server, room)) as ann,
+        joined(livekit_server.ws_url, bot_token) as bot,
+    ):
+        track_sid = await ann.speak()
+        await ann.hush(track_sid)
+        with pytest.raises(ParticipantError):
+            await bot.hear(track_sid, deadline=timedelta(seconds=0.5))
+
+
+async def test_leaving_twice_is_as_good_as_once(livekit_server: LiveKit, room: str) -> None:
+    """Who left is not connected, and may be told to leave again."""
+    ann = await HeadlessParticipant.join(livekit_server.ws_url, person(livekit_server, room))
+    assert ann.connected
+    assert (ann.identity, ann.sid[:3]) == ("ann", "PA_")
+    await ann.leave()
+    await ann.leave()
+    assert not ann.connected
+
+
+def test_the_signal_is_loud_and_is_not_clipped() -> None:
+    """Well above silence, and within 16 bits."""
+    signal = voice_like(1.0)
+    assert len(signal) == 48_000
+    assert 12_000 < abs(signal).max() < 32_000
