@@ -95,7 +95,7 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answered:
-    """The latest turn whose answer came whole, so that an echo of that answer is told from a late one."""
+    """The turn before, when its answer came whole, so that an echo of that is told from a late answer."""
 
     turn_id: TurnId
     holder: str | None

@@ -53,7 +53,7 @@ def completed(
         talk,
         turn=None,
         history=remember(talk.history, entries),
-        answered=_answered(turn) or talk.answered,
+        answered=_answered(turn),
     )
     return talk, (Announce(event=event),)
 

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from schemas.reports import WorkState
 from tests.support.talk import LEASE, Talk
+from worker.domain.effects import Wake
 
 TICK = timedelta(milliseconds=1)
 
@@ -91,6 +93,7 @@ def test_a_wake_that_did_not_come_is_asked_for_anew() -> None:
     talk.say("q")
     talk.now += 2 * LEASE
     talk.ai("running")
+    assert talk.new == [Wake(key="turn", at=talk.now + LEASE)]
     assert asked(talk) == [("q", 1)]
     talk.pass_time(LEASE)
     assert asked(talk) == [("q", 1), ("q", 2)]
@@ -174,6 +177,45 @@ def test_nothing_beyond_the_final_part() -> None:
     assert talk.counted() == ["late_report"]
     talk.reply(0, "a")
     assert talk.completed() == [("a b", False)]
+
+
+def test_the_first_final_part_counts() -> None:
+    """A second part that says it is the final one changes nothing about where the answer ends."""
+    talk = Talk(speak=False)
+    talk.say("q")
+    talk.reply(2, "c", final=True)
+    talk.reply(1, "b", final=True)
+    talk.reply(0, "a", final=True)
+    assert talk.completed() == [("a b c", False)]
+
+
+@pytest.mark.parametrize("state", WorkState)
+def test_nothing_after_the_whole_answer(state: WorkState) -> None:
+    """When the answer is all there the AI's word and its silence change nothing; its part is spoken on."""
+    talk = Talk()
+    talk.say("q")
+    talk.reply(0, "a", final=True)
+    before = talk.state
+    talk.ai(state)
+    assert (talk.state, talk.new) == (before, [])
+    for _ in range(3):
+        talk.pass_time(LEASE / 2)
+        talk.tts(0, "running")
+    talk.reply(0, "a", final=True)
+    assert talk.cancels() == []
+    talk.tts(0, "completed")
+    assert talk.completed() == [("a", True)]
+
+
+def test_an_answer_that_was_given_up_has_no_echo() -> None:
+    """Who repeats a part of an answer that was given up is told to stop: there may be more to come."""
+    talk = Talk(speak=False)
+    talk.say("q")
+    turn = talk.turn_id
+    talk.reply(0, "a")
+    talk.pass_time(LEASE)
+    talk.reply(0, "a", turn=turn)
+    assert talk.cancels() == [("ai", 1, "ai-1", "superseded")]
 
 
 def test_another_instance_is_told_to_stop() -> None:

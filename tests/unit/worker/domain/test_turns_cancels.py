@@ -80,6 +80,16 @@ def test_when_a_part_was_offered_and_not_begun(reason: str, cut: Cut) -> None:
 
 
 @each_cut
+def test_when_only_blank_parts_wait(reason: str, cut: Cut) -> None:
+    """A part with nothing to speak in it is no reason to tell TTS."""
+    talk = Talk()
+    talk.say("q")
+    talk.reply(1, " ")
+    cut(talk)
+    assert talk.cancels() == [("ai", None, None, reason)]
+
+
+@each_cut
 def test_without_speech(reason: str, cut: Cut) -> None:
     """Where answers are not spoken TTS is told nothing, and the text is what came of the answer."""
     talk = Talk(speak=False)
