@@ -43,7 +43,7 @@ class Link:
     @property
     def connected(self) -> bool:
         """Up and prepared."""
-        return self._up.is_set()
+        return self._up.is_set() and self._connection is not None and self._connection.is_open
 
     @property
     def blocked(self) -> str | None:
@@ -61,12 +61,17 @@ class Link:
         seconds = None if patience is None else patience.total_seconds()
         try:
             async with asyncio.timeout(seconds):
-                await self._up.wait()
+                return await self._wait_up()
         except TimeoutError as error:
             raise BrokerUnavailable(f"not connected to {self._address}") from error
-        if self._connection is None:
-            raise BrokerUnavailable("the connection is closed")
-        return self._connection
+
+    async def _wait_up(self) -> Connection:
+        while True:
+            await self._up.wait()
+            if self._connection is not None and self._connection.is_open:
+                return self._connection
+            # Lost in this turn of the event loop: without a pause the supervisor would never learn of it.
+            await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Say goodbye to the broker and stop. Idempotent."""
