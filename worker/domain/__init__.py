@@ -1,1 +1,4 @@
-"""Pure decisions: `decide(state, fact, now) → (state, effects)`. Nothing here awaits, reads a clock or knows a vendor."""
+"""Pure decisions: `decide(state, fact, now, policy) → (state, effects)`.
+
+Nothing here awaits, reads a clock or knows a vendor.
+"""

@@ -1,7 +1,7 @@
 """What happened, as the domain takes it: LiveKit's webhooks, reports of the services, time, and what was observed.
 
-Promises: values only, frozen. `at` is when it happened by its sender's clock, for display; order is never taken from it.
-Refuses: wire formats; adapters translate.
+Promises: values only, frozen. `at` is when it happened by the clock of its sender, for display; order is never taken
+from it. Refuses: wire formats; adapters translate.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class TrackUnpublished(InRoom):
     identity: str
 
 
-RoomFact = RoomStarted | RoomFinished | ParticipantJoined | ParticipantLeft | TrackPublished | TrackUnpublished
+RoomFact = (
+    RoomStarted | RoomFinished | ParticipantJoined | ParticipantLeft | TrackPublished | TrackUnpublished
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
