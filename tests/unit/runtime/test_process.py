@@ -148,7 +148,7 @@ async def test_a_side_task_that_ends_or_leaks_a_cancellation_is_dead() -> None:
         raise asyncio.CancelledError
 
     async def beside(work: Coroutine[Any, Any, None]) -> None:
-        async with SideTasks() as tasks:
+        async with asyncio.timeout(5), SideTasks() as tasks:
             tasks.start("x", work)
             await asyncio.Event().wait()
 
