@@ -38,11 +38,16 @@ else
 	@$(BIN)/python -m deploy.servers exec -- $(PYTEST) $(ARGS)
 endif
 
-lint: $(STAMP) ## Checks style, types, the rules of imports and the scripts
+lint: style types imports scripts ## Checks style, types, the rules of imports and the scripts
+.PHONY: style types imports scripts
+style: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+types: $(STAMP)
 	$(BIN)/mypy
+imports: $(STAMP)
 	$(BIN)/lint-imports
+scripts: $(STAMP)
 	$(BIN)/shellcheck .ci/run $$(git ls-files '*.sh')
 
 format: $(STAMP) ## Formats the code and mends what can be mended
