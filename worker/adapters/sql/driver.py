@@ -48,8 +48,13 @@ class Driver(Protocol):
         ...
 
     @property
+    def begin_locked(self) -> str:
+        """Begins a transaction that locks one session's row before anything is read; see `Runner`."""
+        ...
+
+    @property
     def rerun_pause(self) -> timedelta:
-        """About how long to wait before a work that met a conflict is run again; doubled each time."""
+        """About how long to wait before a work is run again that met a conflict over no session; doubled each time."""
         ...
 
     def connect(self) -> Connection:

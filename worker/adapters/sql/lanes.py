@@ -1,8 +1,8 @@
 """Threads that run works: one for SQLite, which commits as a group what has gathered; a few for PostgreSQL.
 
-Promises: results of a group reach the loop by one wake-up. A waiter that is cancelled disturbs nobody, and its works may
-be committed all the same. A thread that crashes is an outage that is seen at once: everybody who waits or comes later
-gets `StoreUnavailable`.
+Promises: results of a group reach the loop by one wake-up. A waiter that is cancelled disturbs nobody, and its works
+may be committed all the same. A thread that crashes is an outage that is seen at once: everybody who waits or comes
+later gets `StoreUnavailable`.
 Refuses: to order works that were given by different calls over several threads.
 """
 

@@ -36,6 +36,9 @@ class PostgresDriver:
     """`worker.adapters.sql.driver.Driver` for one database."""
 
     begin = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+    # Repeatable read would fail once more if the row changed while its lock was waited for. Nothing of a session is
+    # written without its row, so behind that lock what is read stays as it is, too.
+    begin_locked = "BEGIN ISOLATION LEVEL READ COMMITTED"
     rerun_pause = timedelta(milliseconds=5)
     errors = psycopg.Error
 

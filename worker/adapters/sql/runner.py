@@ -1,8 +1,9 @@
 """Runs works on one connection: several in one transaction, each in a savepoint of its own, and one commit.
 
 Promises: outcomes are in the order of the works, and a work's writes are there only when it returned. At a conflict
-what came before is committed, then the work is run again on fresh state before the ones behind it, so order holds;
-after `RERUNS` times the `Conflict` is its outcome. `StoreUnavailable` is raised for all: then the works are to be run
+what came before is committed, then the work is run again on fresh state before the ones behind it, so order holds:
+alone, and behind a lock on the session that the conflict was about, so that a busy session starves nobody. After
+`RERUNS` more runs the `Conflict` is its outcome. `StoreUnavailable` is raised for all: then the works are to be run
 again, and those that were committed before the outage find their message in the inbox.
 Refuses: threads; one runner belongs to one.
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from worker.adapters.sql.driver import Connection, Cursor, Driver
-from worker.adapters.sql.transaction import SqlTransaction
+from worker.adapters.sql.transaction import SessionConflict, SqlTransaction
 from worker.application.failures import Conflict, StoreUnavailable
 
 RERUNS = 5
@@ -42,18 +43,22 @@ class Runner:
     def run(self, works: Sequence[SqlWork]) -> list[Outcome]:
         """All of them, committed. Raises `StoreUnavailable`."""
         outcomes: list[Outcome] = []
-        reruns = 0
+        conflict: Conflict | None = None
+        runs = 0
         while len(outcomes) < len(works):
-            done, conflict = self._commit(works[len(outcomes) :])
+            # What is run again goes alone: a short transaction is the likeliest to get through.
+            behind = works[len(outcomes) :]
+            done, conflict = self._commit(behind if conflict is None else behind[:1], _session_of(conflict))
             outcomes += done
             if conflict is None:
-                break
-            reruns = 1 if done else reruns + 1
-            if reruns > RERUNS:
+                runs = 0
+                continue
+            runs = 1 if done else runs + 1
+            if runs > RERUNS:
                 outcomes.append(conflict)
-                reruns = 0
-            else:
-                self._pause(reruns)
+                conflict, runs = None, 0
+            elif _session_of(conflict) is None:
+                self._pause(runs)
         return outcomes
 
     def close(self) -> None:
@@ -63,11 +68,13 @@ class Runner:
             with contextlib.suppress(self._driver.errors):
                 connection.close()
 
-    def _commit(self, works: Sequence[SqlWork]) -> _Committed:
-        """One transaction with as many of the works as go without a conflict."""
+    def _commit(self, works: Sequence[SqlWork], session_id: str | None) -> _Committed:
+        """One transaction with as many of the works as go without a conflict; `session_id` is locked before."""
         try:
-            cursor = self._begin()
-            committed = self._each(cursor, works)
+            cursor = self._begin(self._driver.begin if session_id is None else self._driver.begin_locked)
+            if session_id is not None:
+                cursor.execute(self._driver.statements.lock_session, {"session_id": session_id})
+            committed = self._each(cursor, works, session_id)
             cursor.execute("COMMIT", {})
         except StoreUnavailable:
             self.close()
@@ -80,19 +87,19 @@ class Runner:
             raise
         return committed
 
-    def _each(self, cursor: Cursor, works: Sequence[SqlWork]) -> _Committed:
+    def _each(self, cursor: Cursor, works: Sequence[SqlWork], locked: str | None) -> _Committed:
         outcomes: list[Outcome] = []
         for work in works:
-            outcome = self._one(cursor, work)
+            outcome = self._one(work, cursor, SqlTransaction(cursor, self._driver, locked=locked))
             if isinstance(outcome, Conflict):
                 return _Committed(outcomes, outcome)
             outcomes.append(outcome)
         return _Committed(outcomes, None)
 
-    def _one(self, cursor: Cursor, work: SqlWork) -> Outcome:
+    def _one(self, work: SqlWork, cursor: Cursor, tx: SqlTransaction) -> Outcome:
         cursor.execute("SAVEPOINT work", {})
         try:
-            outcome = work(SqlTransaction(cursor, self._driver))
+            outcome = work(tx)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a work raises is its outcome, and its writes are undone
@@ -101,12 +108,12 @@ class Runner:
         cursor.execute("RELEASE SAVEPOINT work", {})
         return outcome
 
-    def _begin(self) -> Cursor:
+    def _begin(self, begin: str) -> Cursor:
         """A connection that died while it was idle is noticed here, where nothing is lost by opening another."""
         if self._connection is not None:
             cursor = self._connection.cursor()
             try:
-                cursor.execute(self._driver.begin, {})
+                cursor.execute(begin, {})
             except self._driver.errors:
                 if not self._driver.lost(self._connection):
                     raise
@@ -115,10 +122,14 @@ class Runner:
                 return cursor
         self._connection = self._driver.connect()
         cursor = self._connection.cursor()
-        cursor.execute(self._driver.begin, {})
+        cursor.execute(begin, {})
         return cursor
 
-    def _pause(self, reruns: int) -> None:
+    def _pause(self, runs: int) -> None:
         pause_s = self._driver.rerun_pause.total_seconds()
         if pause_s:
-            time.sleep(random.uniform(0.5, 1.0) * pause_s * 2**reruns)  # noqa: S311 - spreads, guards nothing
+            time.sleep(random.uniform(0.5, 1.0) * pause_s * 2**runs)  # noqa: S311 - spreads, guards nothing
+
+
+def _session_of(conflict: Conflict | None) -> str | None:
+    return conflict.session_id if isinstance(conflict, SessionConflict) else None

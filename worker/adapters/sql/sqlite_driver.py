@@ -30,6 +30,7 @@ class SqliteDriver:
     """`worker.adapters.sql.driver.Driver` for one database file."""
 
     begin = "BEGIN IMMEDIATE"
+    begin_locked = begin
     rerun_pause = timedelta(0)
     errors = sqlite3.Error
 

@@ -52,6 +52,7 @@ class Statements:
     def _sessions(self) -> None:
         t = tables.sessions
         self.session = self._get(rows.SESSION, t.c.session_id)
+        self.lock_session = self._text(select(t.c.session_id).where(is_(t.c.session_id)).with_for_update())
         self.live_session = self._get(rows.SESSION, t.c.live_name)
         self.insert_session = self._text(self._values(t).on_conflict_do_nothing())
         mine = (is_(t.c.session_id, "this"), is_(t.c.version, "fence"))
@@ -149,9 +150,8 @@ class Statements:
         return self._text(select(*shape.columns).where(*(is_(key) for key in keys)))
 
     def _living(self, shape: Shape[Any], lives: Any, *keys: Column[Any]) -> str:
-        """In the order of the table's key, which is stable."""
-        found = select(*shape.columns).where(lives, *(is_(key) for key in keys))
-        return self._text(found.order_by(*shape.table.primary_key))
+        """In no order: one that the table's key has would tempt SQLite to walk along the key, past every tombstone."""
+        return self._text(select(*shape.columns).where(lives, *(is_(key) for key in keys)))
 
     def _ready(self, shape: Shape[Any], order: Column[Any]) -> str:
         """What nobody has claimed at `now`; rows that another worker is just taking are left to it."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from worker.adapters.sql import rows, tables
@@ -42,13 +43,25 @@ from worker.domain.model import (
 E = TypeVar("E")
 
 
-class SqlTransaction:
-    """One unit of work. Not for two threads at once, and of no use after its end."""
+class SessionConflict(Conflict):
+    """A conflict over this session."""
 
-    def __init__(self, cursor: Cursor, driver: Driver) -> None:
+    def __init__(self, session_id: str, why: str) -> None:
+        super().__init__(f"session {session_id!r}: {why}")
+        self.session_id = session_id
+
+
+class SqlTransaction:
+    """One unit of work. Not for two threads at once, and of no use after its end.
+
+    `locked`: the one session that it may write, whose row the transaction has locked; `None`: any.
+    """
+
+    def __init__(self, cursor: Cursor, driver: Driver, *, locked: str | None = None) -> None:
         self._cursor = cursor
         self._driver = driver
         self._sql = driver.statements
+        self._locked = locked
         self._marked: set[str] = set()
 
     @property
@@ -85,7 +98,8 @@ class SqlTransaction:
 
     def live_participants(self, room_sid: RoomSid) -> Sequence[Participant]:
         """Everybody in the room, by sid."""
-        return self.all(rows.PARTICIPANT, self._sql.live_participants, room_sid=room_sid)
+        found = self.all(rows.PARTICIPANT, self._sql.live_participants, room_sid=room_sid)
+        return sorted(found, key=attrgetter("sid"))
 
     def track(self, room_sid: RoomSid, sid: TrackSid) -> Track | None:
         """By room and sid, tombstones included."""
@@ -95,11 +109,12 @@ class SqlTransaction:
         self, room_sid: RoomSid, participant_sid: ParticipantSid | None = None
     ) -> Sequence[Track]:
         """What is published in the room, or by one participant of it, by sid."""
+        in_room: dict[str, Any] = {"room_sid": room_sid}
         if participant_sid is None:
-            return self.all(rows.TRACK, self._sql.live_tracks, room_sid=room_sid)
-        return self.all(
-            rows.TRACK, self._sql.live_tracks_of, room_sid=room_sid, participant_sid=participant_sid
-        )
+            found = self.all(rows.TRACK, self._sql.live_tracks, **in_room)
+        else:
+            found = self.all(rows.TRACK, self._sql.live_tracks_of, **in_room, participant_sid=participant_sid)
+        return sorted(found, key=attrgetter("sid"))
 
     def job(self, job_id: JobId) -> Job | None:
         """By its id, ended ones included."""
@@ -107,9 +122,12 @@ class SqlTransaction:
 
     def live_jobs(self, room_sid: RoomSid, participant_sid: ParticipantSid | None = None) -> Sequence[Job]:
         """What is transcribed in the room, or of one participant, by job id."""
+        in_room: dict[str, Any] = {"room_sid": room_sid}
         if participant_sid is None:
-            return self.all(rows.JOB, self._sql.live_jobs, room_sid=room_sid)
-        return self.all(rows.JOB, self._sql.live_jobs_of, room_sid=room_sid, participant_sid=participant_sid)
+            found = self.all(rows.JOB, self._sql.live_jobs, **in_room)
+        else:
+            found = self.all(rows.JOB, self._sql.live_jobs_of, **in_room, participant_sid=participant_sid)
+        return sorted(found, key=attrgetter("job_id"))
 
     def conversation(self, session_id: SessionId) -> Conversation | None:
         """`None` before anything was said."""
@@ -175,9 +193,16 @@ class SqlTransaction:
         self._fenced(self._sql.update_session, row, "it is at another version")
 
     def _fenced(self, sql: str, row: Mapping[str, Any], why: str) -> None:
-        self._execute(sql, row)
+        """A statement that must meet one row of the session, or somebody else was first."""
+        session_id: str = row["this"] if "this" in row else row["session_id"]
+        if self._locked not in {None, session_id}:
+            raise SessionConflict(session_id, "another one is locked")
+        try:
+            self._execute(sql, row)
+        except Conflict as conflict:
+            raise SessionConflict(session_id, str(conflict)) from conflict
         if self._cursor.rowcount != 1:
-            raise Conflict(f"session {row.get('this', row.get('session_id'))!r}: {why}")
+            raise SessionConflict(session_id, why)
 
     def forget_removal(self, session_id: SessionId, identity: str) -> None:
         """The identity may come back; absent is done."""
