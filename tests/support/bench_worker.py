@@ -1,0 +1,211 @@
+"""A worker without its broker: the real use cases, domain and SQLite store, LiveKit's fake server, and a clock to set.
+
+What would be published is kept in `published`, in order; moments are handed back into the partitions, as the broker
+would. For the tests that ask what a worker decides and stores, not how messages travel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from schemas.topology import ROOMS, partition_of
+from tests.support.fake_livekit import FakeLiveKit
+from worker.adapters.livekit.server_api import LiveKitServer
+from worker.adapters.livekit.tokens import AccessTokens
+from worker.adapters.sql import SqlStore, open_store
+from worker.application.commands.context import Context
+from worker.application.commands.executor import Answered, Commands
+from worker.application.config import Config
+from worker.application.errands import Errands
+from worker.application.failures import BrokerUnavailable
+from worker.application.moments import Moments
+from worker.application.outbox import Outbox
+from worker.application.ports import OutboxMessage
+from worker.application.rendering import Renderer
+from worker.application.room_events import Outcome, RoomEvents
+from worker.domain.policy import Policy
+from worker.entrypoints.worker import as_fact
+
+START = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
+
+
+class SetClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self._now = START
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, by: timedelta) -> None:
+        self._now += by
+
+
+class KeptPublisher:
+    """A broker that confirms everything and keeps it, unless it is `down`."""
+
+    def __init__(self) -> None:
+        self.messages: list[OutboxMessage] = []
+        self.down = False
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
+        if self.down:
+            raise BrokerUnavailable("the broker is down")
+        self.messages += messages
+
+
+@dataclasses.dataclass(kw_only=True)
+class BenchWorker:
+    """The use cases put together as in the worker's entry point."""
+
+    clock: SetClock
+    publisher: KeptPublisher
+    store: SqlStore
+    livekit: FakeLiveKit
+    commands: Commands
+    room_events: RoomEvents
+    errands: Errands
+    moments: Moments
+    outbox: Outbox
+    ids: itertools.count[int] = dataclasses.field(default_factory=itertools.count)
+
+    async def ask(
+        self, type_: str, *, command_id: str | None = None, deadline: datetime | None = None, **data: Any
+    ) -> dict[str, Any]:
+        """Send a command; the reply's data."""
+        answered = await self.answer(type_, command_id=command_id, deadline=deadline, **data)
+        reply: dict[str, Any] = json.loads(answered.reply)["data"]
+        return reply
+
+    async def answer(
+        self, type_: str, *, command_id: str | None = None, deadline: datetime | None = None, **data: Any
+    ) -> Answered:
+        body = self.envelope(f"june.{type_}.v1", data, message_id=command_id)
+        return await self.commands.execute(body, deadline=deadline)
+
+    async def ok(self, type_: str, **data: Any) -> dict[str, Any]:
+        """Send a command that must succeed; its result."""
+        reply = await self.ask(type_, **data)
+        assert reply["ok"], reply
+        result: dict[str, Any] = reply["result"]
+        return result
+
+    async def webhook(self, event: str, *, event_id: str | None = None, **fields: Any) -> Outcome:
+        """Have one webhook handled."""
+        body = {"event": event, "id": event_id or f"EV_{next(self.ids)}", "createdAt": "1760000000", **fields}
+        (outcome,) = await self.handle(fields.get("room", {}).get("name", ""), body)
+        return outcome
+
+    async def report(
+        self, type_: str, room: str, *, source: str = "stt-1", report_id: str | None = None, **data: Any
+    ) -> Outcome:
+        """Have one report handled, as published to the partition of `room`."""
+        body = self.envelope(f"june.{type_}.v1", data, source=source, message_id=report_id)
+        (outcome,) = await self.room_events.handle(partition_of(room), [body])
+        return outcome
+
+    async def handle(self, room: str, *bodies: dict[str, Any]) -> Sequence[Outcome]:
+        return await self.room_events.handle(
+            partition_of(room), [json.dumps(body).encode() for body in bodies]
+        )
+
+    async def pass_time(self, by: timedelta, *, step: timedelta = timedelta(seconds=1)) -> None:
+        """Let time pass, and have each moment handled that comes meanwhile."""
+        end = self.clock.now() + by
+        while self.clock.now() < end:
+            self.clock.advance(min(step, end - self.clock.now()))
+            await self.moments.round()
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        ours = [message for message in self.publisher.messages if message.exchange == ROOMS]
+        self.publisher.messages = [m for m in self.publisher.messages if m.exchange != ROOMS]
+        for message in ours:
+            room = json.loads(message.body)["partitionkey"]
+            await self.room_events.handle(partition_of(room), [message.body])
+
+    def envelope(
+        self, type_: str, data: dict[str, Any], *, source: str = "tests", message_id: str | None = None
+    ) -> bytes:
+        return json.dumps(
+            {
+                "specversion": "1.0",
+                "id": message_id or f"m-{next(self.ids)}",
+                "source": source,
+                "type": type_,
+                "data": data,
+            }
+        ).encode()
+
+    @property
+    def published(self) -> list[dict[str, Any]]:
+        """The envelopes of everything published, in order."""
+        return [json.loads(message.body) for message in self.publisher.messages]
+
+    def types(self) -> list[str]:
+        """The types of everything published, in order, without `june.` and `.v1`."""
+        return [envelope["type"].removeprefix("june.").removesuffix(".v1") for envelope in self.published]
+
+    def of(self, type_: str) -> list[dict[str, Any]]:
+        """The data of everything published of one type."""
+        return [m["data"] for m in self.published if m["type"] == f"june.{type_}.v1"]
+
+
+@asynccontextmanager
+async def bench_worker(folder: Path, *, policy: Policy | None = None) -> AsyncIterator[BenchWorker]:
+    """A bench worker on a database in `folder`."""
+    clock, publisher = SetClock(), KeptPublisher()
+    store = open_store(f"sqlite:///{folder / 'june.db'}")
+    await store.start()
+    async with FakeLiveKit() as livekit:
+        server = LiveKitServer(
+            url=livekit.ws_url,
+            key=livekit.api_key,
+            secret=livekit.api_secret,
+            timeout=timedelta(seconds=0.5),
+        )
+        config = Config(public_url="wss://livekit.example.org", policy=policy or Policy())
+        tokens = AccessTokens(key=livekit.api_key, secret=livekit.api_secret, bot_ttl=timedelta(seconds=300))
+        outbox = Outbox(store=store, publisher=publisher, clock=clock)
+        errands = Errands(store=store, livekit=server, clock=clock)
+        renderer = Renderer(config=config, tokens=tokens)
+        context = Context(
+            store=store,
+            livekit=server,
+            tokens=tokens,
+            outbox=outbox,
+            errands=errands,
+            renderer=renderer,
+            config=config,
+            clock=clock,
+        )
+        room_events = RoomEvents(
+            store=store,
+            outbox=outbox,
+            errands=errands,
+            renderer=renderer,
+            config=config,
+            clock=clock,
+            read_webhook=as_fact,
+        )
+        yield BenchWorker(
+            clock=clock,
+            publisher=publisher,
+            store=store,
+            livekit=livekit,
+            commands=Commands(context),
+            room_events=room_events,
+            errands=errands,
+            moments=Moments(store=store, publisher=publisher, clock=clock),
+            outbox=outbox,
+        )
+        await server.close()
+    await store.close()
