@@ -27,8 +27,8 @@ from messaging.wire.properties import NotEncodable, decode_properties
 
 DEFAULT_PATIENCE: Final = timedelta(seconds=1)
 """How long a publish waits for a connection that is away: longer than a blip, shorter than a restart."""
-_TURN: Final = 256
-"""Messages that are built before others may run."""
+_TURN_BYTES: Final = 256 * 1024
+"""What is built before it is written, others may run, and a broker that does not read is noticed."""
 
 log = structlog.get_logger(__name__)
 
@@ -101,8 +101,10 @@ class Publisher:
         if not batch.messages:
             return
         line, channel = await self._ready()
+        unwritten_bytes = 0
         for index, message in enumerate(batch.messages):
-            if index % _TURN == _TURN - 1:
+            if unwritten_bytes >= _TURN_BYTES:
+                unwritten_bytes = 0
                 await asyncio.sleep(0)
             while channel.connection.congested and channel.is_open:
                 await channel.connection.drained()
@@ -115,6 +117,7 @@ class Publisher:
                 continue
             line.ledger.sent(batch, index)
             channel.write(frames)
+            unwritten_bytes += len(frames)
 
     async def _ready(self) -> tuple[_Line, Channel]:
         line = self._line

@@ -50,7 +50,7 @@ class Subscription(Silent):
         while not self._buffer and not self._halted and self.error is None:
             self._wake.clear()
             await self._wake.wait()
-        if self._halted or self.error is not None:
+        if self._halted:
             return []
         return [self._buffer.popleft() for _ in range(min(at_most, len(self._buffer)))]
 

@@ -137,10 +137,14 @@ async def test_a_broker_that_does_not_read_ends_in_a_timeout(amqp_url: str) -> N
     """More than all buffers hold ends in a timeout, and is not kept in memory."""
     async with TcpProxy.before(amqp_url) as proxy, connected(proxy.url(amqp_url)) as broker:
         publisher = Publisher(broker)
+        await publisher.publish(message("first"), timeout=SOON)
         proxy.hang()
         heavy = [message(str(n), body=b"x" * 500_000) for n in range(100)]
         outcomes = await publisher.publish_many(heavy, timeout=timedelta(milliseconds=500))
         assert {type(outcome) for outcome in outcomes} == {PublishTimeout}
+        transport = (await broker.publishing.connection(patience=SOON))._transport
+        assert transport is not None
+        assert transport.get_write_buffer_size() < 5_000_000
         await proxy.cut()
 
 
