@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ async def test_after_the_end_the_token_fields_are_null(worker: BenchWorker) -> N
     ],
 )
 async def test_after_the_end_people_cannot_be_asked_for(
-    worker: BenchWorker, type_: str, more: dict[str, str]
+    worker: BenchWorker, type_: str, more: dict[str, Any]
 ) -> None:
     """`failed_precondition`, with the session as the reply's subject; `room.get` answers null."""
     await worker.ok("session.create", user_id="ann", session_id="s1")
@@ -99,7 +100,7 @@ async def test_removing_nobody_is_not_found(worker: BenchWorker) -> None:
 async def test_each_guest_has_an_identity_of_its_own(worker: BenchWorker) -> None:
     """And the same command the same guest."""
     await worker.ok("session.create", user_id="ann", session_id="s1")
-    ask = {"session_id": "s1", "guest_name": "G", "can_publish": False}
+    ask: dict[str, Any] = {"session_id": "s1", "guest_name": "G", "can_publish": False}
     one = await worker.ask("guest_token.create", command_id="g1", **ask)
     two = await worker.ask("guest_token.create", command_id="g2", **ask)
     again = await worker.ask("guest_token.create", command_id="g1", **ask)
