@@ -6,10 +6,12 @@ forges no line.
 Asks of callers: an event is a constant name (`webhook.handled`), all else a field; bodies are never logged.
 """
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
@@ -19,6 +21,8 @@ from runtime.redaction import MASK, redacted
 
 _SECRET_NAMES = ("token", "secret", "password", "authorization", "credentials", "jwt")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Made once: an encoder for each line costs more than the line.
+_JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 _LEVELS = logging.getLevelNamesMapping()
 
 
@@ -57,8 +61,10 @@ def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 
 def _clean(name: str, value: Any) -> Any:
-    if name.lower().endswith(_SECRET_NAMES) and value is not None:
+    if value is not None and _is_secret(name):
         return MASK
+    if isinstance(value, str):
+        return _one_line(value)
     match value:
         case None | bool() | int() | float():
             return value
@@ -70,6 +76,11 @@ def _clean(name: str, value: Any) -> Any:
             return _one_line(repr(value) if isinstance(value, BaseException) else str(value))
 
 
+@lru_cache(maxsize=256)
+def _is_secret(name: str) -> bool:
+    return name.lower().endswith(_SECRET_NAMES)
+
+
 def _one_line(text: str) -> str:
     text = redacted(text)
     return text if text.isprintable() else _CONTROL.sub(_escaped, text)
@@ -77,6 +88,10 @@ def _one_line(text: str) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     return match.group().encode("unicode_escape").decode("ascii")
+
+
+def _to_json(event: EventDict, **_options: Any) -> str:
+    return _JSON.encode(event)
 
 
 def _named(part: str) -> Processor:
@@ -100,7 +115,7 @@ def _renderer(log_format: str, out: TextIO) -> Processor:
                 key_order=["timestamp", "level", "part", "event"], bool_as_flag=False
             )
         case _:
-            return structlog.processors.JSONRenderer(ensure_ascii=False)
+            return structlog.processors.JSONRenderer(serializer=_to_json)
 
 
 def _route_libraries(out: TextIO, threshold: int, shared: list[Processor], renderer: Processor) -> None:
