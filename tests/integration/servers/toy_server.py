@@ -8,11 +8,12 @@ from pathlib import Path
 
 
 def leave_a_daemon() -> None:
+    """Its pid is in the file `daemon.pid` when this returns."""
     if os.fork() == 0:
         os.setsid()
-        if os.fork() == 0:
-            Path("daemon.pid").write_text(str(os.getpid()))
+        if (daemon := os.fork()) == 0:
             time.sleep(600)
+        Path("daemon.pid").write_text(str(daemon))
         os._exit(0)
     os.wait()
 
