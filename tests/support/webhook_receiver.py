@@ -44,13 +44,17 @@ class Request:
 
 
 class WebhookReceiver:
-    """All requests, in order. The next ones are answered from `answers`, then all with 200."""
+    """All requests, in order. A room's are answered as `answer` says, then all with 200."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}{PATH}"
         self.requests: list[Request] = []
-        self.answers: list[web.Response] = []
+        self._answers: dict[str, list[web.Response]] = {}
         self._came = asyncio.Condition()
+
+    def answer(self, room_name: str, *responses: web.Response) -> None:
+        """Answer the room's next requests so; late ones of other rooms take nothing away."""
+        self._answers.setdefault(room_name, []).extend(responses)
 
     def of(self, room_name: str) -> list[Request]:
         """Those of one room."""
@@ -81,16 +85,16 @@ class WebhookReceiver:
         """Keep it, then answer."""
         body = await request.read()
         async with self._came:
-            self.requests.append(
-                Request(
-                    body=body,
-                    authorization=request.headers.get("Authorization", ""),
-                    content_type=request.headers.get("Content-Type", ""),
-                    at=asyncio.get_running_loop().time(),
-                )
+            received = Request(
+                body=body,
+                authorization=request.headers.get("Authorization", ""),
+                content_type=request.headers.get("Content-Type", ""),
+                at=asyncio.get_running_loop().time(),
             )
+            self.requests.append(received)
             self._came.notify_all()
-        return self.answers.pop(0) if self.answers else web.Response()
+        answers = self._answers.get(received.room_name)
+        return answers.pop(0) if answers else web.Response()
 
 
 @contextlib.asynccontextmanager

@@ -136,7 +136,8 @@ class FakeRooms:
         if room is None or identity not in room.participants:
             return False
         info = room.participants[identity]
-        for track in list(info.tracks):
+        # Last one first: the real server keeps no order here, so nobody may rely on one.
+        for track in reversed(list(info.tracks)):
             self.unpublish(room_name, track.sid)
         del room.participants[identity]
         if info.kind not in _NOT_PRESENT:

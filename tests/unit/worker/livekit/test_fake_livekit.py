@@ -92,7 +92,7 @@ async def test_held_webhooks_come_in_order(fake: FakeLiveKit, hooks: WebhookRece
 
 async def test_five_attempts_and_no_more(fake: FakeLiveKit, hooks: WebhookReceiver) -> None:
     """What nobody takes is given up, and the next one follows."""
-    hooks.answers += [web.Response(status=status) for status in (503, 500, 429, 502, 504)]
+    hooks.answer("r", *(web.Response(status=status) for status in (503, 500, 429, 502, 504)))
     fake.join("r", "ann")
     await fake.settled()
     assert came(hooks) == ["room_started"] * 5 + ["participant_joined"]
