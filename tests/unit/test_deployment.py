@@ -258,7 +258,9 @@ def test_a_part_runs_from_what_the_image_holds(tmp_path: Path, part: str) -> Non
     """With the copied folders alone it gets as far as its settings: no import leads out of the image."""
     for name in _copied():
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / "parts" / name)
+            shutil.copytree(
+                ROOT / name, tmp_path / "parts" / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
     environment = {"PYTHONPATH": str(tmp_path / "parts"), "PYTHONSAFEPATH": "1", "PATH": os.defpath}
     ran = subprocess.run(
         [sys.executable, "-m", part],
