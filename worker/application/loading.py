@@ -45,6 +45,7 @@ from worker.domain.model import (
     TrackSid,
     TurnId,
 )
+from worker.domain.voices import job_id_of
 
 
 class Slice:
@@ -69,6 +70,10 @@ class Slice:
     def track(self, room_sid: RoomSid, sid: TrackSid) -> None:
         if (found := self._tx.track(room_sid, sid)) is not None:
             self.tracks[room_sid, sid] = found
+
+    def job(self, job_id: JobId) -> None:
+        if (found := self._tx.job(job_id)) is not None:
+            self.jobs[job_id] = found
 
     def live_media(self, room_sid: RoomSid, participant_sid: ParticipantSid | None = None) -> None:
         """The live tracks and jobs of one participant, or of the whole room."""
@@ -148,8 +153,8 @@ def _what_it_names(rows: Slice, fact: RoomFact) -> None:
             rows.live_media(fact.room_sid, fact.sid)
         case TrackPublished() | TrackUnpublished():
             rows.participant(fact.room_sid, fact.participant_sid)
-            rows.live_media(fact.room_sid, fact.participant_sid)
             rows.track(fact.room_sid, fact.sid)
+            rows.job(job_id_of(fact.room_sid, fact.sid))
         case _:
             assert_never(fact)
 

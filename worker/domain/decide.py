@@ -7,9 +7,9 @@ same lives and nothing running that should not.
 What the slice must hold:
 
 - facts of a room: the room's row; the session of that row or, when the room is unknown, the live session that has the
-  name (reserved ones too), or else `shut_until`; what the fact names, with a participant's live tracks and jobs; the
-  whole of the session's room when that one ends, or when it is another than the fact's; the conversation for what may
-  end a turn; the removal of an identity that joins.
+  name (reserved ones too), or else `shut_until`, if that is to come; what the fact names: a participant with all its
+  live tracks and jobs, a track with its job and its participant; the whole of the session's room when that one ends, or
+  is another than the fact's; the conversation for what may end a turn; the removal of an identity that joins.
 - reports: the job or turn that is named, and its session; for words the conversation and whether they were taken.
 - moments: what the key names (`job:<job id>`, `turn…`, `room` for the whole room).
 """
@@ -52,7 +52,7 @@ def decide(state: State, fact: Fact, now: datetime, policy: Policy) -> Decision:
 
 
 def _in_room(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Decision:
-    how = rooms.arrival(state, fact, now, policy)
+    how = rooms.arrival(state, fact, policy)
     state, effects = rooms.enter(state, fact, how, now, policy)
     if not how.applies:
         return state, effects

@@ -50,7 +50,7 @@ _APPLYING = frozenset({Arrival.HERE, Arrival.ADOPTED, Arrival.BOUND, Arrival.BES
 _DEPARTURES = (ParticipantLeft, TrackUnpublished)
 
 
-def arrival(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Arrival:
+def arrival(state: State, fact: RoomFact, policy: Policy) -> Arrival:
     """Which of these it is."""
     room, session = state.rooms.get(fact.room_sid), state.session
     if session is not None and not session.live:
@@ -58,7 +58,7 @@ def arrival(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Arri
     if room is not None and room.gone:
         return Arrival.OVER
     if session is None:
-        return _of_nobody(state, fact, now, policy)
+        return _of_nobody(state, fact, policy)
     if session.room_sid == fact.room_sid:
         return Arrival.HERE
     if isinstance(fact, RoomFinished):
@@ -99,18 +99,14 @@ def move(state: State, room_sid: RoomSid, at: datetime, now: datetime, policy: P
     return lifecycle.bind(state, room_sid), effects
 
 
-def _of_nobody(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Arrival:
-    finished = isinstance(fact, RoomFinished)
-    if not policy.adopt_rooms:
-        # Nothing is kept of rooms that are not June's; but a room that a deleted session opened was.
-        return Arrival.SHUT if _is_shut(state, now) and not finished else Arrival.STRANGE
-    if finished:
-        return Arrival.UNSEEN_END
-    return Arrival.SHUT if _is_shut(state, now) else Arrival.ADOPTED
-
-
-def _is_shut(state: State, now: datetime) -> bool:
-    return state.shut_until is not None and state.shut_until > now
+def _of_nobody(state: State, fact: RoomFact, policy: Policy) -> Arrival:
+    """`shut_until` is only there while it is to come."""
+    if isinstance(fact, RoomFinished):
+        # Nothing is kept of rooms that are not June's.
+        return Arrival.UNSEEN_END if policy.adopt_rooms else Arrival.STRANGE
+    if state.shut_until is not None:
+        return Arrival.SHUT
+    return Arrival.ADOPTED if policy.adopt_rooms else Arrival.STRANGE
 
 
 def _adopt(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Decision:

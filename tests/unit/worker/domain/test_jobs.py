@@ -262,6 +262,15 @@ def test_a_moment_that_is_early_is_asked_for_anew(domain: MemoryDomain) -> None:
     assert deadline < wake.at < deadline + 1 * S
 
 
+def test_a_moment_may_be_early_by_its_rounding(domain: MemoryDomain) -> None:
+    """Timers are kept to the millisecond: one that was rounded down has come."""
+    deadline = the_job(domain).deadline
+    assert deadline is not None
+    domain.now = deadline - timedelta(microseconds=999)
+    moment = TimeCame(session_id=the_job(domain).session_id, key=_key(domain))
+    assert story(domain.give(moment)) == SECOND_OFFER
+
+
 def test_moments_of_other_jobs_are_nothing(domain: MemoryDomain) -> None:
     """A moment whose job is not known changes nothing."""
     session_id = the_job(domain).session_id

@@ -21,6 +21,7 @@ from tests.unit.worker.domain.facts import (
     the_session,
     unpublished,
 )
+from worker.domain.decide import decide
 from worker.domain.effects import OfferJob, RemoveParticipant
 from worker.domain.model import Removal, RoomSid, SessionId, SessionState
 
@@ -155,6 +156,17 @@ def test_a_track_is_published_and_unpublished_once() -> None:
     ]
 
 
+def test_an_unpublish_may_name_another_participant() -> None:
+    """The track's sid decides: its job is stopped, whoever is said to have unpublished it."""
+    domain = _room()
+    domain.give(joined(), published())
+    assert story(domain.give(unpublished(by="PA_other"))) == [
+        "unpublished TR_1",
+        "stop TR_1 all all track_unpublished",
+        "job TR_1 ended 1 track_unpublished",
+    ]
+
+
 def test_a_track_waits_for_its_participant() -> None:
     """A track that comes first is told of when its participant is known, and not before."""
     domain = _room()
@@ -180,7 +192,9 @@ def test_a_track_of_somebody_gone_is_gone() -> None:
     """A publish that comes after its participant's leave starts nothing, and neither does its end."""
     domain = _room()
     domain.give(joined(), left())
-    assert domain.give(published(), unpublished(), published()) == []
+    assert domain.give(published()) == []
+    assert not domain.tables.live_tracks(RoomSid(RM))
+    assert domain.give(unpublished(), published()) == []
 
 
 def test_a_leave_ends_tracks_that_waited() -> None:
@@ -197,6 +211,22 @@ def test_a_leave_concerns_nobody_else() -> None:
     domain.give(left("PA_1"))
     assert [track.sid for track in domain.tables.live_tracks(RoomSid(RM))] == ["TR_2"]
     assert [job.track_sid for job in domain.tables.live_jobs(RoomSid(RM))] == ["TR_2"]
+
+
+def test_a_leave_concerns_nobody_else_in_a_larger_slice() -> None:
+    """A decision that is given the whole room still ends one participant alone."""
+    domain = _room()
+    domain.give(joined("PA_1"), joined("PA_2"), published("TR_1"), published("TR_2", by="PA_2"))
+    effects = domain.order(
+        the_session(domain).session_id,
+        lambda room: decide(room, left("PA_1"), domain.now, domain.policy),
+    )
+    assert story(effects) == [
+        "unpublished TR_1",
+        "stop TR_1 all all participant_left",
+        "job TR_1 ended 1 participant_left",
+        "left PA_1",
+    ]
 
 
 def test_a_late_unpublish_after_the_leave_is_nothing() -> None:

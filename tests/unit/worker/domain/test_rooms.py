@@ -87,6 +87,14 @@ def test_a_shut_room_is_closed_and_not_adopted() -> None:
     assert story(domain.give(published())) == ["session created"]
 
 
+def test_a_shut_room_is_closed_without_adoption_too() -> None:
+    """Who adopts no rooms still closes those of deleted sessions; their end is nothing to keep."""
+    domain = MemoryDomain(Policy(adopt_rooms=False))
+    domain.tables.shut[ROOM] = START + HOUR
+    assert of(domain.give(room_started()), CloseRoom) == [CloseRoom(room_name=ROOM)]
+    assert story(domain.give(room_finished())) == ["count unknown_room"]
+
+
 def test_a_shut_name_does_not_concern_a_live_session() -> None:
     """A live session of the name has its room, whatever tokens of a deleted one still work."""
     domain = MemoryDomain()
