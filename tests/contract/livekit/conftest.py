@@ -12,9 +12,9 @@ import pytest
 from livekit import rtc
 
 from deploy.servers import LiveKit, free_port
+from examples.participant import HeadlessParticipant
 from tests.support.fake_livekit import FakeLiveKit
-from tests.support.participant import HeadlessParticipant
-from tests.support.webhook_receiver import WebhookReceiver, receiving
+from tests.support.webhook_receiver import Request, WebhookReceiver, receiving
 from worker.adapters.livekit.server_api import LiveKitServer
 from worker.adapters.livekit.tokens import AccessTokens
 
@@ -70,14 +70,22 @@ class Contestant:
         return await self.enter(token, room, identity)
 
     async def enter(self, token: str, room: str, identity: str) -> Person:
-        """Come in with any token."""
+        """Come in with any token; return once LiveKit has told of it."""
         person: Person
         if self.fake:
             person = FakePerson(self.fake, room, identity, self.fake.join_by_token(token))
         else:
             person = RealPerson(await HeadlessParticipant.join(self.ws_url, token))
         self.people.append(person)
+        # A client is connected a little before the server counts it as active; who leaves in between never joined.
+        await self.webhooks.until(
+            lambda requests: any(_tells(one, person) for one in requests), room_name=room
+        )
         return person
+
+
+def _tells(request: Request, person: Person) -> bool:
+    return request.event == "participant_joined" and request.payload["participant"]["sid"] == person.sid
 
 
 class FakePerson:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deploy.servers import LiveKit
-from tests.support.participant import HeadlessParticipant, ParticipantError, joined, voice_like
+from examples.participant import HeadlessParticipant, ParticipantError, joined, voice_like
 from worker.adapters.livekit.tokens import AccessTokens
 
 

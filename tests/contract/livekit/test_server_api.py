@@ -72,6 +72,7 @@ async def test_participants_are_told_with_kind_and_tracks(
     ann = await contestant.join(room, "ann", name="Änn")
     bot = await contestant.join_transcriber(room, "june-stt-1")
     track_sid = await ann.speak(name="mic", source="microphone")
+    await contestant.webhooks.until_event("track_published", room_name=room)
     found = {one.identity: one for one in await server_api.participants(room)}
     assert {identity: (one.sid, one.kind, one.state, one.name) for identity, one in found.items()} == {
         "ann": (ann.sid, ParticipantKind.STANDARD, ParticipantState.ACTIVE, "Änn"),
@@ -93,6 +94,7 @@ async def test_a_speaker_may_publish_its_microphone(
     """June's token for a speaking bot lets it publish, as an agent."""
     bot = await contestant.join_speaker(room, "june-tts-1")
     await bot.speak(name="voice", source="microphone")
+    await contestant.webhooks.until_event("track_published", room_name=room)
     [found] = await server_api.participants(room)
     assert (found.kind, [track.source for track in found.tracks]) == (
         ParticipantKind.AGENT, [TrackSource.MICROPHONE],
