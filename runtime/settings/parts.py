@@ -13,6 +13,7 @@ from runtime.settings.kinds import (
     AmqpUrl,
     Bytes,
     DatabaseUrl,
+    Days,
     Flag,
     Host,
     KeysFile,
@@ -139,6 +140,18 @@ class SessionDefaults(Settings):
     )
 
 
+class UpkeepSettings(Settings):
+    """How the store and LiveKit are kept in agreement, and what is forgotten when."""
+
+    reconcile_interval: WholeSeconds = setting(
+        "JUNE_RECONCILE_INTERVAL_S", "Seconds between two comparisons with LiveKit's rooms", default="30"
+    )
+    room_grace: WholeSeconds = setting(
+        "JUNE_ROOM_GRACE_S", "Seconds that a session waits for a room that vanished", default="60"
+    )
+    retention: Days = setting("JUNE_RETENTION_DAYS", "Days for which ended sessions are kept", default="30")
+
+
 class IngressSettings(LiveKitKeys, AmqpSettings, AdminSettings, LogSettings):
     """`python -m webhook_ingress`."""
 
@@ -151,7 +164,13 @@ class IngressSettings(LiveKitKeys, AmqpSettings, AdminSettings, LogSettings):
 
 
 class WorkerSettings(
-    LiveKitSettings, AmqpSettings, DatabaseSettings, SessionDefaults, AdminSettings, LogSettings
+    LiveKitSettings,
+    AmqpSettings,
+    DatabaseSettings,
+    SessionDefaults,
+    UpkeepSettings,
+    AdminSettings,
+    LogSettings,
 ):
     """`python -m worker`."""
 

@@ -6,6 +6,7 @@ would. For the tests that ask what a worker decides and stores, not how messages
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 import json
@@ -25,9 +26,11 @@ from worker.application.commands.executor import Answered, Commands
 from worker.application.config import Config
 from worker.application.errands import Errands
 from worker.application.failures import BrokerUnavailable
+from worker.application.looks import Looks, Pace
 from worker.application.moments import Moments
 from worker.application.outbox import Outbox
 from worker.application.ports import OutboxMessage
+from worker.application.reconcile import Reconciler
 from worker.application.rendering import Renderer
 from worker.application.room_events import Outcome, RoomEvents
 from worker.domain.policy import Policy
@@ -47,6 +50,11 @@ class SetClock:
 
     def advance(self, by: timedelta) -> None:
         self._now += by
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleeping is the clock moving on; others may run meanwhile."""
+        self._now += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
 
 
 class KeptPublisher:
@@ -75,6 +83,7 @@ class BenchWorker:
     errands: Errands
     moments: Moments
     outbox: Outbox
+    reconciler: Reconciler
     ids: itertools.count[int] = dataclasses.field(default_factory=itertools.count)
 
     async def ask(
@@ -175,7 +184,24 @@ async def bench_worker(folder: Path, *, policy: Policy | None = None) -> AsyncIt
         config = Config(public_url="wss://livekit.example.org", policy=policy or Policy())
         tokens = AccessTokens(key=livekit.api_key, secret=livekit.api_secret, bot_ttl=timedelta(seconds=300))
         outbox = Outbox(store=store, publisher=publisher, clock=clock)
-        errands = Errands(store=store, livekit=server, clock=clock)
+        looks = Looks(
+            store=store,
+            livekit=server,
+            publisher=publisher,
+            clock=clock,
+            pace=Pace(10_000),
+            sleep=clock.sleep,
+        )
+        errands = Errands(store=store, livekit=server, clock=clock, look=looks.at)
+        reconciler = Reconciler(
+            store=store,
+            livekit=server,
+            looks=looks,
+            clock=clock,
+            interval=timedelta(seconds=30),
+            holder="bench",
+            adopt_rooms=config.policy.adopt_rooms,
+        )
         renderer = Renderer(config=config, tokens=tokens)
         context = Context(
             store=store,
@@ -206,6 +232,7 @@ async def bench_worker(folder: Path, *, policy: Policy | None = None) -> AsyncIt
             errands=errands,
             moments=Moments(store=store, publisher=publisher, clock=clock),
             outbox=outbox,
+            reconciler=reconciler,
         )
         await server.close()
     await store.close()

@@ -8,7 +8,7 @@ name.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import assert_never
 
@@ -27,7 +27,10 @@ _LONGEST_WAIT = timedelta(seconds=30)
 class Errands:
     """Runs errands, those just made and those left behind."""
 
-    def __init__(self, *, store: Store, livekit: LiveKit, clock: Clock) -> None:
+    def __init__(
+        self, *, store: Store, livekit: LiveKit, clock: Clock, look: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self._look = look
         self._store = store
         self._livekit = livekit
         self._clock = clock
@@ -87,6 +90,8 @@ class Errands:
                     log.info("room.closed", room=errand.room_name)
             case ErrandKind.REMOVE_PARTICIPANT:
                 await self._remove(errand, errand.identity or "")
+            case ErrandKind.LOOK_AT_ROOM:
+                await self._look(errand.room_name)
             case _:
                 assert_never(errand.kind)
 

@@ -18,12 +18,13 @@ from schemas.envelope import Envelope, decode
 from schemas.errors import MessageInvalid, TypeUnknown
 from schemas.reports import parse_report
 from worker.application.moments import MOMENT_TYPE, read_moment
+from worker.application.observations import OBSERVATION_TYPE, read_observation
 from worker.domain.facts import Fact, Reported
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inbound:
-    """A readable message. `fact` is `None` for what June has no use for."""
+    """A readable message. `facts` is empty for what June has no use for."""
 
     key: str
     """What copies of it have in common."""
@@ -31,7 +32,7 @@ class Inbound:
     name: str
     room_name: str
     """For order: messages with the same value wait for one another. A report has its job's or turn's id here."""
-    fact: Fact | None
+    facts: tuple[Fact, ...]
     traceparent: str | None = None
 
 
@@ -78,7 +79,7 @@ def _read_webhook(
         message_id=event_id,
         name=f"livekit.{event}",
         room_name=room_name,
-        fact=fact,
+        facts=() if fact is None else (fact,),
     )
 
 
@@ -92,7 +93,15 @@ def _read_envelope(body: bytes) -> Inbound | Refused:
                 message_id=envelope.id,
                 name=envelope.type,
                 room_name=envelope.partitionkey or "",
-                fact=moment,
+                facts=(moment,),
+            )
+        if envelope.type == OBSERVATION_TYPE:
+            return Inbound(
+                key=f"observation|{envelope.id}",
+                message_id=envelope.id,
+                name=envelope.type,
+                room_name=envelope.partitionkey or "",
+                facts=read_observation(envelope),
             )
         report = parse_report(envelope)
     except MessageInvalid as error:
@@ -105,7 +114,7 @@ def _read_envelope(body: bytes) -> Inbound | Refused:
         message_id=envelope.id,
         name=envelope.type,
         room_name=subject,
-        fact=Reported(source=envelope.source, report=report),
+        facts=(Reported(source=envelope.source, report=report),),
         traceparent=envelope.traceparent,
     )
 

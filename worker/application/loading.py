@@ -26,6 +26,8 @@ from worker.domain.facts import (
     Reported,
     RoomFact,
     RoomFinished,
+    RoomMissing,
+    RoomRevived,
     RoomStarted,
     TimeCame,
     TrackPublished,
@@ -120,21 +122,21 @@ def load_session(tx: Transaction, session: Session) -> State:
 
 def _of_room(tx: Transaction, fact: RoomFact, now: datetime) -> State:
     room = tx.room(fact.room_sid)
-    if room is None:
+    if room is None or isinstance(fact, RoomRevived):
         session = tx.live_session(fact.room_name)
     else:
         session = tx.session(room.session_id) if room.session_id is not None else None
     rows = Slice(tx, session)
     rows.room(room)
-    if room is not None and room.gone:
+    if room is not None and room.gone and not isinstance(fact, RoomRevived):
         return rows.state()
-    supersedes = room is None and session is not None and session.room_sid is not None
-    if supersedes and not isinstance(fact, RoomFinished):
+    supersedes = session is not None and session.room_sid not in {None, fact.room_sid}
+    if supersedes and not isinstance(fact, RoomFinished | RoomMissing):
         assert session is not None  # noqa: S101 - narrows for the type checker
         assert session.room_sid is not None  # noqa: S101
         rows.whole_room(session.room_sid)
     _what_it_names(rows, fact)
-    ends = isinstance(fact, RoomFinished | ParticipantLeft) or supersedes
+    ends = isinstance(fact, RoomFinished | RoomMissing | ParticipantLeft) or supersedes
     return rows.state(
         conversation=tx.conversation(session.session_id) if session is not None and ends else None,
         removals=_removals(tx, session, fact),
@@ -144,9 +146,9 @@ def _of_room(tx: Transaction, fact: RoomFact, now: datetime) -> State:
 
 def _what_it_names(rows: Slice, fact: RoomFact) -> None:
     match fact:
-        case RoomStarted():
+        case RoomStarted() | RoomRevived():
             pass
-        case RoomFinished():
+        case RoomFinished() | RoomMissing():
             rows.whole_room(fact.room_sid)
         case ParticipantJoined() | ParticipantLeft():
             rows.participant(fact.room_sid, fact.sid)

@@ -1,7 +1,7 @@
 """Moments that the domain asked for: due ones are put into their room's partition, so that they keep its order.
 
-Promises: a moment that is due is given to the domain at least once; copies have the same id. It may be late, and the
-domain looks at the state. Raises an `Outage` when the store or the broker is away; the next round goes on.
+Promises: a moment that is due is given to the domain at least once. It may be late or doubled, and the domain looks at
+the state. Raises an `Outage` when the store or the broker is away; the next round goes on.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def _text(data: Mapping[str, Any], name: str) -> str:
 
 
 def _message(timer: DueTimer, now: datetime) -> OutboxMessage:
-    message_id = f"moment|{timer.session_id}|{timer.key}|{_ms(timer.due_at)}"
+    # The moment of sending keeps one that came early from being taken for a copy of itself when it comes again.
+    message_id = f"moment|{timer.session_id}|{_ms(timer.due_at)}|{_ms(now)}|{timer.key}"
     envelope = Envelope(
         id=message_id[:255],
         source=SOURCE,

@@ -57,6 +57,8 @@ class ErrandKind(StrEnum):
 
     CLOSE_ROOM = "close_room"
     REMOVE_PARTICIPANT = "remove_participant"
+    LOOK_AT_ROOM = "look_at_room"
+    """Compare it with LiveKit: something that happened in it could not be handled."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +90,19 @@ class SessionPage:
 
     sessions: tuple[Session, ...]
     after: tuple[datetime, str] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionCounts:
+    """A live session with what June knows to be in its room, without agents and egress, as LiveKit counts."""
+
+    session_id: str
+    room_name: str
+    room_sid: RoomSid
+    created_at: datetime
+    missing_since: datetime | None
+    participants: int
+    publishers: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,6 +231,18 @@ class Store(Protocol):
 
     async def done_errand(self, errand_id: int) -> None: ...
     async def retry_errand(self, errand_id: int, due_at: datetime) -> None: ...
+    async def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        """Take the duty `name` until then; false when another one has it. Whoever has it does not take it again."""
+        ...
+
+    async def live_counts(self) -> Sequence[SessionCounts]:
+        """Every live session with a room, counted as LiveKit counts."""
+        ...
+
+    async def purge(self, now: datetime, *, retention: timedelta, limit: int) -> int:
+        """Delete up to about `limit` rows that nobody needs any more; how many it were, 0 when there are none."""
+        ...
+
     async def check(self) -> None:
         """Raise `StoreUnavailable` when it cannot be reached; quick."""
         ...

@@ -19,7 +19,14 @@ from worker.application.failures import Conflict
 from worker.application.inbound import Inbound, read_inbound
 from worker.application.loading import load
 from worker.application.outbox import Outbox
-from worker.application.ports import Clock, OutboxMessage, RoomErrand, Store, Transaction
+from worker.application.ports import (
+    Clock,
+    ErrandKind,
+    OutboxMessage,
+    RoomErrand,
+    Store,
+    Transaction,
+)
 from worker.application.rendering import Cause, Renderer, store
 from worker.domain.decide import decide
 from worker.domain.facts import Fact, Reported
@@ -49,6 +56,7 @@ class Failed:
     """A fault while handling it. Nothing of it was kept; it may be tried again."""
 
     name: str
+    room_name: str
     error: Exception
 
 
@@ -66,12 +74,12 @@ class _RoomBlocked(Exception):
     """Its room waits for an earlier message."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class _Applied:
-    messages: Sequence[OutboxMessage]
-    errands: Sequence[RoomErrand] = ()
+    messages: list[OutboxMessage] = field(default_factory=list)
+    errands: list[RoomErrand] = field(default_factory=list)
     duplicate: bool = False
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 class RoomEvents:
@@ -116,6 +124,14 @@ class RoomEvents:
             for message in read
         ]
 
+    async def parked(self, failed: Failed) -> None:
+        """A message of this room is given up: have the room compared with LiveKit. Raises an `Outage`."""
+        errand = RoomErrand(
+            kind=ErrandKind.LOOK_AT_ROOM, room_name=failed.room_name, due_at=self._clock.now()
+        )
+        if failed.room_name:
+            await self._store.run(lambda tx: tx.put_errand(errand))
+
     def _work(
         self, message: Inbound, partition: int, now: datetime, blocked: set[str]
     ) -> Callable[[Transaction], _Applied]:
@@ -134,18 +150,29 @@ class RoomEvents:
 
     def _apply(self, tx: Transaction, message: Inbound, partition: int, now: datetime) -> _Applied:
         if tx.seen(message.key):
-            return _Applied(messages=tx.outbox_of(message.key), duplicate=True)
+            return _Applied(messages=list(tx.outbox_of(message.key)), duplicate=True)
         tx.mark_seen(message.key, now)
-        if message.fact is None:
-            return _Applied(messages=(), counts={"ignored": 1})
-        before = load(tx, message.fact, now)
-        if isinstance(message.fact, Reported) and not _belongs(before, partition):
-            return _Applied(messages=(), counts={"unknown_report": 1})
-        after, effects = decide(before, message.fact, now, self._config.policy)
+        if not message.facts:
+            return _Applied(counts=Counter(ignored=1))
         cause = Cause(key=message.key, message_id=message.message_id, traceparent=message.traceparent)
+        applied = _Applied()
+        for fact in message.facts:
+            self._decide(tx, fact, partition, cause, now, applied)
+        return applied
+
+    def _decide(
+        self, tx: Transaction, fact: Fact, partition: int, cause: Cause, now: datetime, applied: _Applied
+    ) -> None:
+        before = load(tx, fact, now)
+        if isinstance(fact, Reported) and not _belongs(before, partition):
+            applied.counts["unknown_report"] += 1
+            return
+        after, effects = decide(before, fact, now, self._config.policy)
         rendered = self._renderer.render(after, effects, cause, now)
         store(tx, before, rendered)
-        return _Applied(messages=rendered.messages, errands=rendered.errands, counts=Counter(rendered.counts))
+        applied.messages += rendered.messages
+        applied.errands += rendered.errands
+        applied.counts += rendered.counts
 
 
 def _belongs(state: State, partition: int) -> bool:
@@ -166,4 +193,4 @@ def _outcome(message: Inbound, applied: _Applied | Exception) -> Outcome:
         case _RoomBlocked():
             return Behind(name=message.name)
         case _:
-            return Failed(name=message.name, error=applied)
+            return Failed(name=message.name, room_name=message.room_name, error=applied)

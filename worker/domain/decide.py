@@ -30,6 +30,8 @@ from worker.domain.facts import (
     Reported,
     RoomFact,
     RoomFinished,
+    RoomMissing,
+    RoomRevived,
     RoomStarted,
     TimeCame,
     TrackPublished,
@@ -62,8 +64,10 @@ def _in_room(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Dec
 
 def _happened(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Decision:
     match fact:
-        case RoomStarted():
+        case RoomStarted() | RoomRevived():
             return state, ()
+        case RoomMissing():
+            return sessions.missing(state, fact.at, now, policy)
         case RoomFinished():
             return endings.end_session(state, EndReason.ROOM_FINISHED, fact.at, now, policy)
         case ParticipantJoined():

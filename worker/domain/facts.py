@@ -34,6 +34,16 @@ class RoomFinished(InRoom):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RoomMissing(InRoom):
+    """LiveKit has this room no more, and never said that it finished. Observed, and confirmed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoomRevived(InRoom):
+    """LiveKit has this room again, or still, although it was over. Observed, and confirmed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ParticipantJoined(InRoom):
     """Somebody is in the room; `metadata` is LiveKit's raw string."""
 
@@ -75,7 +85,14 @@ class TrackUnpublished(InRoom):
 
 
 RoomFact = (
-    RoomStarted | RoomFinished | ParticipantJoined | ParticipantLeft | TrackPublished | TrackUnpublished
+    RoomStarted
+    | RoomFinished
+    | RoomMissing
+    | RoomRevived
+    | ParticipantJoined
+    | ParticipantLeft
+    | TrackPublished
+    | TrackUnpublished
 )
 
 

@@ -22,10 +22,12 @@ _ODD = re.compile(r"[^A-Za-z0-9._:-]")
 _LONGEST_ID = 128
 
 
-def adopted(room_sid: RoomSid, room_name: str, now: datetime, policy: Policy) -> Session:
-    """The session of a room that June did not create."""
+def adopted(
+    room_sid: RoomSid, room_name: str, now: datetime, policy: Policy, *, again: datetime | None = None
+) -> Session:
+    """The session of a room that June did not create; `again`: when a room came back whose session is over."""
     return Session(
-        session_id=adopted_id(room_sid),
+        session_id=adopted_id(room_sid if again is None else RoomSid(f"{room_sid}-{_ms(again)}")),
         user_id=None,
         room_name=room_name,
         state=SessionState.CREATED,
@@ -44,6 +46,10 @@ def adopted_id(room_sid: RoomSid) -> SessionId:
     if len(plain) <= _LONGEST_ID and not _ODD.search(plain):
         return SessionId(plain)
     return SessionId("lk_" + hashlib.sha256(room_sid.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
 
 
 def bind(state: State, room_sid: RoomSid) -> State:

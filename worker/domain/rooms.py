@@ -13,7 +13,14 @@ from typing import assert_never
 from worker.domain import endings, lifecycle
 from worker.domain.changes import the_session, with_room, with_session
 from worker.domain.effects import AnnounceSession, CloseRoom, Count
-from worker.domain.facts import ParticipantLeft, RoomFact, RoomFinished, TrackUnpublished
+from worker.domain.facts import (
+    ParticipantLeft,
+    RoomFact,
+    RoomFinished,
+    RoomMissing,
+    RoomRevived,
+    TrackUnpublished,
+)
 from worker.domain.jobs import Decision
 from worker.domain.model import Room, RoomSid, State
 from worker.domain.policy import Policy
@@ -48,6 +55,7 @@ class Arrival(StrEnum):
 
 _APPLYING = frozenset({Arrival.HERE, Arrival.ADOPTED, Arrival.BOUND, Arrival.BESIDE, Arrival.SUPERSEDES})
 _DEPARTURES = (ParticipantLeft, TrackUnpublished)
+_ENDS = (RoomFinished, RoomMissing)
 
 
 def arrival(state: State, fact: RoomFact, policy: Policy) -> Arrival:
@@ -55,13 +63,13 @@ def arrival(state: State, fact: RoomFact, policy: Policy) -> Arrival:
     room, session = state.rooms.get(fact.room_sid), state.session
     if session is not None and not session.live:
         return Arrival.OVER
-    if room is not None and room.gone:
+    if room is not None and room.gone and not isinstance(fact, RoomRevived):
         return Arrival.OVER
     if session is None:
         return _of_nobody(state, fact, policy)
     if session.room_sid == fact.room_sid:
-        return Arrival.HERE
-    if isinstance(fact, RoomFinished):
+        return Arrival.BOUND if isinstance(fact, RoomRevived) else Arrival.HERE
+    if isinstance(fact, _ENDS):
         return Arrival.UNSEEN_END
     if session.room_sid is None:
         return Arrival.BOUND
@@ -101,7 +109,7 @@ def move(state: State, room_sid: RoomSid, at: datetime, now: datetime, policy: P
 
 def _of_nobody(state: State, fact: RoomFact, policy: Policy) -> Arrival:
     """`shut_until` is only there while it is to come."""
-    if isinstance(fact, RoomFinished):
+    if isinstance(fact, _ENDS):
         # Nothing is kept of rooms that are not June's.
         return Arrival.UNSEEN_END if policy.adopt_rooms else Arrival.STRANGE
     if state.shut_until is not None:
@@ -110,6 +118,7 @@ def _of_nobody(state: State, fact: RoomFact, policy: Policy) -> Arrival:
 
 
 def _adopt(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Decision:
-    session = lifecycle.adopted(fact.room_sid, fact.room_name, now, policy)
+    again = now if isinstance(fact, RoomRevived) else None
+    session = lifecycle.adopted(fact.room_sid, fact.room_name, now, policy, again=again)
     state = lifecycle.bind(with_session(state, session), fact.room_sid)
     return state, (AnnounceSession(what="created", session=the_session(state)),)

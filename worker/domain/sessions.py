@@ -7,11 +7,12 @@ removal, if there is one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from schemas.sessions import EndReason
 from worker.domain import endings, lifecycle, rooms
-from worker.domain.changes import the_session, with_removal
+from worker.domain.changes import the_session, with_removal, with_session
 from worker.domain.effects import CloseRoom, Effect, RemoveParticipant, Wake
 from worker.domain.jobs import Decision
 from worker.domain.leases import has_come
@@ -48,6 +49,16 @@ def delete(state: State, now: datetime, policy: Policy) -> Decision:
         return state, ()
     state, effects = endings.end_session(state, EndReason.DELETED, now, now, policy)
     return state, (*effects, CloseRoom(room_name=session.room_name))
+
+
+def missing(state: State, at: datetime, now: datetime, policy: Policy) -> Decision:
+    """LiveKit has the session's room no more: all in it is over, and the session waits for it to come back."""
+    session = the_session(state)
+    if session.room_sid is None or session.missing_since is not None:
+        return state, ()
+    state, effects = endings.leave_room(state, session.room_sid, at, now, policy)
+    state = with_session(state, replace(the_session(state), missing_since=now))
+    return state, (*effects, Wake(key=MISSING_TIMER, at=now + policy.room_grace))
 
 
 def lost(state: State, now: datetime, policy: Policy) -> Decision:

@@ -41,10 +41,13 @@ from worker.application.commands.executor import Commands
 from worker.application.config import Config
 from worker.application.errands import Errands
 from worker.application.failures import Outage
+from worker.application.looks import Looks, Pace
 from worker.application.moments import Moments
 from worker.application.outbox import Outbox
 from worker.application.ports import LiveKit, Store
+from worker.application.reconcile import Reconciler
 from worker.application.rendering import Renderer
+from worker.application.retention import Retention
 from worker.application.room_events import RoomEvents
 from worker.domain.facts import RoomFact
 from worker.domain.policy import Policy
@@ -56,6 +59,10 @@ _DRAIN = timedelta(seconds=6)
 _MOMENTS_EVERY = timedelta(milliseconds=200)
 _ERRANDS_EVERY = timedelta(seconds=1)
 _SWEEP_EVERY = timedelta(seconds=2)
+_CLAIM_EVERY = timedelta(seconds=1)
+"""How often a worker asks whether the next comparison with LiveKit is due, and its own to make."""
+_PURGE_EVERY = timedelta(minutes=1)
+_LOOKS_PER_SECOND = 20
 _LEFT_BEHIND = timedelta(seconds=10)
 
 
@@ -85,6 +92,8 @@ class Parts:
     errands: Errands
     moments: Moments
     outbox: Outbox
+    reconciler: Reconciler
+    retention: Retention
     consumers: list[Consumer]
 
 
@@ -126,7 +135,17 @@ def compose(
     publisher = Publisher(broker)
     sender = Sender(publisher)
     outbox = Outbox(store=store, publisher=sender, clock=clock)
-    errands = Errands(store=store, livekit=livekit, clock=clock)
+    looks = Looks(store=store, livekit=livekit, publisher=sender, clock=clock, pace=Pace(_LOOKS_PER_SECOND))
+    reconciler = Reconciler(
+        store=store,
+        livekit=livekit,
+        looks=looks,
+        clock=clock,
+        interval=settings.reconcile_interval,
+        holder=worker_id,
+        adopt_rooms=settings.adopt_rooms,
+    )
+    errands = Errands(store=store, livekit=livekit, clock=clock, look=looks.at)
     renderer = Renderer(config=config, tokens=tokens)
     dead_letters = DeadLetters(publisher, clock)
     room_events = RoomEvents(
@@ -170,6 +189,8 @@ def compose(
         errands=errands,
         moments=Moments(store=store, publisher=sender, clock=clock),
         outbox=outbox,
+        reconciler=reconciler,
+        retention=Retention(store=store, clock=clock, holder=worker_id, kept=settings.retention),
         consumers=[*partitions, asked],
     )
 
@@ -183,6 +204,7 @@ def _config(settings: WorkerSettings) -> Config:
             stt_language=settings.stt_language,
             ai_enabled=settings.ai_enabled,
             lease=settings.job_lease,
+            room_grace=settings.room_grace,
         ),
     )
 
@@ -217,6 +239,8 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         side.start("errands left", _every(_ERRANDS_EVERY, parts.errands.round))
         side.start("moments", _every(_MOMENTS_EVERY, parts.moments.round))
         side.start("outbox left", _every(_SWEEP_EVERY, lambda: _sweep(parts.outbox)))
+        side.start("reconcile", _every(_CLAIM_EVERY, parts.reconciler.round))
+        side.start("retention", _every(_PURGE_EVERY, parts.retention.round))
         for consumer in parts.consumers:
             consumer.start()
         side.start("watchdog", Watchdog(parts.broker, parts.consumers).run())

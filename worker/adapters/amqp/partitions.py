@@ -98,6 +98,7 @@ class PartitionHandler:
                 return False
             case DeadLetter() as letter:
                 log.error("message.given_up", message=outcome.name, exc_info=outcome.error)
+                await self._room_events.parked(outcome)
                 await self._put_aside(one, letter.reason, letter.error)
                 return True
             case Ack():

@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    text,
     tuple_,
     update,
 )
@@ -145,6 +146,11 @@ class Statements:
             )
             page = page.where(tuple_(t.c.created_at, t.c.session_id) < place)
         return self._text(_at_most(page.order_by(t.c.created_at.desc(), t.c.session_id.desc())))
+
+    @cache  # noqa: B019 - as many texts as are written in the code
+    def words(self, sql: str) -> str:
+        """SQL that both databases know, with `:named` parameters, in this driver's words."""
+        return self._text(text(sql))
 
     def _get(self, shape: Shape[Any], *keys: Column[Any]) -> str:
         return self._text(select(*shape.columns).where(*(is_(key) for key in keys)))

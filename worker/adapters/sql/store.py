@@ -15,13 +15,13 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from worker.adapters.sql import rows
+from worker.adapters.sql import rows, upkeep
 from worker.adapters.sql.codecs import moment_us
 from worker.adapters.sql.lanes import Lanes
 from worker.adapters.sql.rows import Shape
 from worker.adapters.sql.transaction import SqlTransaction
 from worker.application.failures import StoreUnavailable
-from worker.application.ports import DueTimer, OutboxMessage, RoomErrand, Transaction
+from worker.application.ports import DueTimer, OutboxMessage, RoomErrand, SessionCounts, Transaction
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -145,6 +145,18 @@ class SqlStore:
         """Due again at `due_at`, with one attempt more."""
         later_us = moment_us(due_at)
         await self._sweep(lambda tx: tx.run(tx.statements.retry_errand, this=errand_id, later=later_us))
+
+    async def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        """See the port."""
+        return await self._sweep(lambda tx: upkeep.claim(tx, name, holder, now=now, until=until))
+
+    async def live_counts(self) -> Sequence[SessionCounts]:
+        """See the port."""
+        return await self._sweep(upkeep.live_counts)
+
+    async def purge(self, now: datetime, *, retention: timedelta, limit: int) -> int:
+        """See the port."""
+        return await self._sweep(lambda tx: upkeep.purge(tx, now, retention=retention, limit=limit))
 
     async def check(self) -> None:
         """Begins, reads and commits; within two seconds."""

@@ -264,6 +264,8 @@ errands = Table(
     sqlite_autoincrement=True,
 )
 
+claims = Table("claims", metadata, _id("name"), _text("holder"), _moment("until"))
+
 answers = Table(
     "answers",
     metadata,

@@ -295,6 +295,11 @@ class SqlTransaction:
         self._execute(sql, parameters)
         return self._cursor.fetchone()
 
+    def rows(self, sql: str, **parameters: Any) -> list[Any]:
+        """Every row that a statement gives."""
+        self._execute(sql, parameters)
+        return list(self._cursor.fetchall())
+
     def all(self, shape: Shape[E], sql: str, **parameters: Any) -> list[E]:
         """Everything that a select of the shape's columns gives."""
         self._execute(sql, parameters)

@@ -1,0 +1,155 @@
+"""A look at one room: LiveKit is asked who is there, and what differs goes into the room's partition.
+
+Promises: what is gone is said only after two lists, `SECOND_LOOK` apart, that both lack it; a room that changed its sid
+meanwhile is left to the next look. LiveKit is asked at most so often a second. Raises an `Outage`; nothing is closed
+then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import structlog
+
+from worker.application.comparison import Known, arrivals, departures, vanished
+from worker.application.observations import observation
+from worker.application.ports import (
+    Clock,
+    LiveKit,
+    LiveParticipant,
+    LiveRoom,
+    Publisher,
+    Store,
+    Transaction,
+)
+from worker.domain.facts import RoomFact, RoomMissing, RoomRevived, RoomStarted
+from worker.domain.model import ParticipantSid, RoomSid, SessionState, TrackSid
+
+log = structlog.get_logger(__name__)
+
+SECOND_LOOK = timedelta(seconds=2)
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Pace:
+    """Lets `per_second` calls through, evenly spread."""
+
+    def __init__(self, per_second: float, sleep: Sleep = asyncio.sleep) -> None:
+        self._gap = 1 / per_second
+        self._sleep = sleep
+        self._next = 0.0
+
+    async def turn(self) -> None:
+        """Return when it is the caller's turn."""
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._next)
+        self._next = at + self._gap
+        if at > now:
+            await self._sleep(at - now)
+
+
+class Looks:
+    """Compares rooms one by one."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        livekit: LiveKit,
+        publisher: Publisher,
+        clock: Clock,
+        pace: Pace,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._livekit = livekit
+        self._publisher = publisher
+        self._clock = clock
+        self._pace = pace
+        self._sleep = sleep
+
+    async def at(self, room_name: str) -> None:
+        """Look at the room of this name, whatever is known of it."""
+        room = await self._room(room_name)
+        if room is not None:
+            await self.inside(room)
+            return
+        session = await self._store.run(lambda tx: tx.live_session(room_name))
+        if session is not None and session.room_sid is not None:
+            await self.for_missing(room_name, session.room_sid)
+
+    async def inside(self, room: LiveRoom, *, revived: bool = False) -> None:
+        """Compare the people and tracks of a room that LiveKit has."""
+        sid = RoomSid(room.sid)
+        people = await self._people(room.name)
+        known = await self._store.run(lambda tx: _known(tx, sid, people))
+        gone = vanished(known, people)
+        if gone:
+            await self._sleep(SECOND_LOOK.total_seconds())
+            gone &= vanished(known, await self._people(room.name))
+        now = self._clock.now()
+        facts: list[RoomFact] = [
+            *departures(sid, room.name, known, gone, now),
+            *arrivals(sid, room.name, known, people, now),
+        ]
+        if not facts and not revived and not await self._is_strange(room):
+            return
+        there = await self._room(room.name)
+        if there is None or there.sid != room.sid:
+            return
+        first = RoomRevived if revived else RoomStarted
+        await self._tell(room.name, [first(room_sid=sid, room_name=room.name, at=now), *facts])
+
+    async def for_missing(self, room_name: str, room_sid: RoomSid) -> None:
+        """A list of rooms lacked this one: ask for it by name, twice, before saying so."""
+        if _is(await self._room(room_name), room_sid):
+            return
+        await self._sleep(SECOND_LOOK.total_seconds())
+        room = await self._room(room_name)
+        if _is(room, room_sid):
+            return
+        now = self._clock.now()
+        await self._tell(room_name, [RoomMissing(room_sid=room_sid, room_name=room_name, at=now)])
+        if room is not None:
+            await self.inside(room)
+
+    async def _is_strange(self, room: LiveRoom) -> bool:
+        """The room itself is news: nobody knows its sid, or its session is in another room."""
+
+        def work(tx: Transaction) -> bool:
+            known = tx.room(RoomSid(room.sid))
+            session = tx.live_session(room.name)
+            if session is None or session.state is SessionState.RESERVED:
+                return known is None and session is None
+            return session.room_sid != room.sid and (known is None or not known.gone)
+
+        return await self._store.run(work)
+
+    async def _tell(self, room_name: str, facts: Sequence[RoomFact]) -> None:
+        log.warning("room.repaired", room=room_name, facts=[type(fact).__name__ for fact in facts])
+        await self._publisher.publish([observation(room_name, facts, self._clock.now())])
+
+    async def _room(self, name: str) -> LiveRoom | None:
+        await self._pace.turn()
+        return await self._livekit.room(name)
+
+    async def _people(self, room_name: str) -> Sequence[LiveParticipant]:
+        await self._pace.turn()
+        return await self._livekit.participants(room_name)
+
+
+def _is(room: LiveRoom | None, sid: RoomSid) -> bool:
+    return room is not None and room.sid == sid
+
+
+def _known(tx: Transaction, room_sid: RoomSid, people: Sequence[LiveParticipant]) -> Known:
+    sids = [ParticipantSid(one.sid) for one in people]
+    tracks = [TrackSid(track.sid) for one in people for track in one.tracks]
+    return Known(
+        participants=tuple(tx.live_participants(room_sid)),
+        tracks=tuple(tx.live_tracks(room_sid)),
+        participants_ever=frozenset(sid for sid in sids if tx.participant(room_sid, sid) is not None),
+        tracks_ever=frozenset(sid for sid in tracks if tx.track(room_sid, sid) is not None),
+    )

@@ -1,0 +1,158 @@
+"""The world as it is: LiveKit's own list against the store, again and again. Webhooks are hints; this is the truth.
+
+Promises: one worker at a time makes a pass; a pass is one list of rooms and one query, and looks only at rooms that
+disagree, and at a tenth of those with people in them. What LiveKit does not answer closes nothing. Repairs go through
+the rooms' partitions, so that they are decided like any event; a pass over a world that agrees changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from worker.application.failures import LiveKitRefused
+from worker.application.looks import Looks
+from worker.application.ports import Clock, LiveKit, LiveRoom, SessionCounts, Store, Transaction
+from worker.domain.model import RoomSid
+
+log = structlog.get_logger(__name__)
+
+CLAIM = "reconcile"
+_SHARES = 10
+"""Rooms with people are looked at once in so many passes, even when all counts agree."""
+_LOOKS_AT_ONE_DIFFERENCE = 2
+_SIDE_BY_SIDE = 8
+_YOUNG = timedelta(seconds=10)
+"""A session's room may be too young for LiveKit's list."""
+
+
+_Counts = tuple[tuple[str, int, int], tuple[str, int, int]]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a pass has to look at."""
+
+    looks: list[LiveRoom] = field(default_factory=list)
+    revived: list[LiveRoom] = field(default_factory=list)
+    missing: list[tuple[str, RoomSid]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.looks) + len(self.revived) + len(self.missing)
+
+
+class Reconciler:
+    """Makes passes. `holder` names this worker."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        livekit: LiveKit,
+        looks: Looks,
+        clock: Clock,
+        interval: timedelta,
+        holder: str,
+        adopt_rooms: bool,
+    ) -> None:
+        self._store = store
+        self._livekit = livekit
+        self._looks = looks
+        self._clock = clock
+        self._interval = interval
+        self._holder = holder
+        self._adopt_rooms = adopt_rooms
+        self._undead: set[str] = set()
+        """Room sids that the last pass saw alive although they are over."""
+        self._settled: dict[str, tuple[_Counts, int]] = {}
+        """By session, which differing counts were looked at, and how often: LiveKit counts as a publisher whoever
+        ever sent data, which June does not see."""
+
+    async def round(self) -> int:
+        """Make a pass when one is due and no other worker makes it; how many rooms were looked at."""
+        now = self._clock.now()
+        if not await self._store.claim(CLAIM, self._holder, now=now, until=now + self._interval * 0.9):
+            return 0
+        return await self.run_pass()
+
+    async def run_pass(self) -> int:
+        """Compare everything once. Raises an `Outage` when LiveKit, the store or the broker is away."""
+        rooms = {room.name: room for room in await self._livekit.rooms()}
+        sessions = await self._store.live_counts()
+        plan = await self._plan(rooms, sessions)
+        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+        async with asyncio.TaskGroup() as group:
+            for name, sid in plan.missing:
+                group.create_task(_one(gate, name, self._looks.for_missing(name, sid)))
+            for room in plan.looks:
+                group.create_task(_one(gate, room.name, self._looks.inside(room)))
+            for room in plan.revived:
+                group.create_task(_one(gate, room.name, self._looks.inside(room, revived=True)))
+        log.info("reconcile.pass", rooms=len(rooms), sessions=len(sessions), looked_at=len(plan))
+        return len(plan)
+
+    async def _plan(self, rooms: dict[str, LiveRoom], sessions: Sequence[SessionCounts]) -> Plan:
+        plan = Plan()
+        strangers = dict(rooms)
+        ids = {session.session_id for session in sessions}
+        self._settled = {id_: looked for id_, looked in self._settled.items() if id_ in ids}
+        number = int(self._clock.now().timestamp() / self._interval.total_seconds())
+        for session in sessions:
+            room = strangers.pop(session.room_name, None)
+            if room is not None:
+                if self._differs(session, room) or (session.participants and _share(session, number)):
+                    plan.looks.append(room)
+            elif self._may_be_missing(session):
+                plan.missing.append((session.room_name, session.room_sid))
+        await self._plan_strangers(plan, strangers)
+        return plan
+
+    async def _plan_strangers(self, plan: Plan, strangers: dict[str, LiveRoom]) -> None:
+        """Rooms that no live session has: new ones, those of deleted sessions, those that are over and yet there."""
+
+        def work(tx: Transaction) -> tuple[list[LiveRoom], list[LiveRoom]]:
+            new: list[LiveRoom] = []
+            over: list[LiveRoom] = []
+            for room in strangers.values():
+                if tx.live_session(room.name) is not None:
+                    continue
+                known = tx.room(RoomSid(room.sid))
+                (new if known is None or not known.gone else over).append(room)
+            return new, over
+
+        new, over = await self._store.run(work)
+        plan.looks += new
+        plan.revived += [room for room in over if room.sid in self._undead and self._adopt_rooms]
+        self._undead = {room.sid for room in over}
+
+    def _differs(self, session: SessionCounts, room: LiveRoom) -> bool:
+        """The counts differ, and are not the same that two looks left as they are."""
+        there = (room.sid, room.num_participants, room.num_publishers)
+        here = (session.room_sid, session.participants, session.publishers)
+        if there == here:
+            self._settled.pop(session.session_id, None)
+            return False
+        before, looks = self._settled.get(session.session_id, (None, 0))
+        looks = looks if before == (there, here) else 0
+        self._settled[session.session_id] = ((there, here), looks + 1)
+        return looks < _LOOKS_AT_ONE_DIFFERENCE or there[:2] != here[:2]
+
+    def _may_be_missing(self, session: SessionCounts) -> bool:
+        return session.missing_since is None and self._clock.now() - session.created_at > _YOUNG
+
+
+def _share(session: SessionCounts, number: int) -> bool:
+    return zlib.crc32(session.room_name.encode("utf-8", "surrogatepass")) % _SHARES == number % _SHARES
+
+
+async def _one(gate: asyncio.Semaphore, name: str, look: Awaitable[None]) -> None:
+    async with gate:
+        try:
+            await look
+        except LiveKitRefused as error:
+            log.error("reconcile.refused", room=name, error=str(error))
