@@ -1,0 +1,215 @@
+"""One conversation on real servers, told as it happens: `python -m examples.conversation [--once]`.
+
+A backend asks for a session; a person joins, speaks, hears an answer and leaves. Then everything stays up, to be tried,
+until Ctrl-C; with `--once` it ends. The exit code is 0, or 1 with the reason when a step did not happen by its
+deadline. No process is left behind, however this one ends.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from livekit import rtc
+from rich.console import Console
+
+from deploy import servers
+from deploy.servers import InstallError, RabbitMQ, ServerError
+from deploy.servers.processes import new_directory
+from deploy.servers.rabbitmq_management import ManagementError
+from examples.backend import Backend, Missing, Refused, Seen, connected
+from examples.participant import HeadlessParticipant, ParticipantError
+from examples.stage import PartFailed, Stage, set_up
+from examples.timeline import Timeline
+
+PERSON = "ann"
+SESSION = {"user_id": PERSON, "display_name": "Ann", "departure_timeout_s": 1}
+STEP_WITHIN = timedelta(seconds=10)
+SPOKEN_WITHIN = timedelta(seconds=20)
+AUDIBLE_RMS = 0.01
+LOOK_AFTER_PARTS_EVERY_S = 1.0
+
+WENT_WRONG = (
+    Missing,
+    Refused,
+    ParticipantError,
+    PartFailed,
+    ServerError,
+    InstallError,
+    ManagementError,
+    rtc.ConnectError,
+)
+
+
+async def converse(backend: Backend, timeline: Timeline) -> dict[str, timedelta]:
+    """Play it. What took how long, by name. Raises `Missing` and the like for the first step that did not happen."""
+    timeline.begin()
+    timeline.say("backend", f"asks for a session for {PERSON}", "june.session.create.v1")
+    asked = time.monotonic()
+    made = await backend.ask("june.session.create.v1", SESSION)
+    answered = time.monotonic()
+    timeline.say("backend", f"has room {made['session']['room_name']} and a token", "june.reply.v1")
+
+    person = await HeadlessParticipant.join(made["livekit_url"], made["access_token"])
+    try:
+        timeline.say(PERSON, "has joined with the token")
+        await backend.until("june.participant.joined.v1", within=STEP_WITHIN)
+        unmuted = time.monotonic()
+        await person.speak()
+        timeline.say(PERSON, "speaks: a signal like a voice's, as a microphone")
+        job = await backend.until("june.stt.start.v1", within=STEP_WITHIN)
+        await _answered(backend, person, timeline)
+    finally:
+        left = time.monotonic()
+        await person.leave()
+    timeline.say(PERSON, "has left")
+    stopped = await backend.until("june.stt.stop.v1", within=STEP_WITHIN)
+    ended = await backend.until("june.session.ended.v1", within=STEP_WITHIN)
+    return {
+        "create → answer": _between(asked, answered),
+        "microphone on → job in a consumer's hands": _between(unmuted, job.at),
+        "  of it June's: webhook received → job in a consumer's hands": _since_webhook(backend, job),
+        "transcript reported → turn in a consumer's hands": _between(
+            _first(backend, "june.stt.transcript.v1").at, _first(backend, "june.ai.turn.v1").at
+        ),
+        "leave → stop": _between(left, stopped.at),
+        "leave → session ended (LiveKit waits 1 s for a return)": _between(left, ended.at),
+    }
+
+
+async def _answered(backend: Backend, person: HeadlessParticipant, timeline: Timeline) -> None:
+    """From the transcript to the spoken answer, which the person hears."""
+    await backend.until("june.stt.transcript.v1", within=STEP_WITHIN)
+    await backend.until("june.transcript.added.v1", within=STEP_WITHIN)
+    await backend.until("june.ai.turn.v1", within=STEP_WITHIN)
+    await backend.until("june.tts.speak.v1", within=STEP_WITHIN)
+    loudness = await person.hear(await person.other_voice(), listen=timedelta(seconds=0.3))
+    if loudness < AUDIBLE_RMS:
+        raise Missing(f"{PERSON} heard no answer: its loudness was {loudness:.3f}")
+    timeline.say(PERSON, f"hears the answer (RMS {loudness:.3f})")
+    completed = await backend.until("june.turn.completed.v1", within=SPOKEN_WITHIN)
+    if not completed.data["spoken"]:
+        raise Missing("the answer was not spoken to its end")
+
+
+def _first(backend: Backend, type_: str) -> Seen:
+    return next(one for one in backend.seen if one.type == type_)
+
+
+def _between(start: float, end: float) -> timedelta:
+    return timedelta(seconds=end - start)
+
+
+def _since_webhook(backend: Backend, job: Seen) -> timedelta:
+    """The ingress writes down when a webhook came, by the machine's clock."""
+    track_sid = job.data["track"]["sid"]
+    webhook = next(
+        one
+        for one in backend.seen
+        if one.type == "livekit.track_published" and one.body["track"]["sid"] == track_sid
+    )
+    received_ms = webhook.properties.headers["received_at"]
+    assert isinstance(received_ms, int)
+    monotonic_of_wall = time.monotonic() - time.time()
+    return _between(received_ms / 1000 + monotonic_of_wall, job.at)
+
+
+async def play(stage: Stage, timeline: Timeline, *, once: bool) -> None:
+    """The conversation, then what may be tried. Raises `PartFailed`, too, when that is why a step did not happen."""
+    async with connected(stage.amqp_url, timeline.seen) as backend:
+        try:
+            timeline.figures(await converse(backend, timeline))
+        except Missing:
+            stage.check()
+            raise
+        if not once:
+            _invite(stage, timeline)
+            await _stay(stage)
+
+
+async def _stay(stage: Stage) -> None:
+    """Until Ctrl-C, as long as every part runs."""
+    enough = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, enough.set)
+    while not enough.is_set():
+        stage.check()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AFTER_PARTS_EVERY_S):
+                await enough.wait()
+
+
+def _invite(stage: Stage, timeline: Timeline) -> None:
+    python = Path(sys.executable)
+    here = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    ask = json.dumps({"user_id": "bob"})
+    for line in (
+        "",
+        "Everything stays up, and what happens is told here, until Ctrl-C.",
+        f"  RabbitMQ   {stage.amqp_url}",
+        f"  LiveKit    {stage.livekit.ws_url}",
+        f"  webhooks   {stage.webhook_url}",
+        *(f"  {part:<10} {url}/metrics" for part, url in stage.admin_urls.items()),
+        f"  logs       {stage.folder}",
+        "",
+        "A next step, in another terminal: bob asks for a session, joins it, and speaks until Ctrl-C.",
+        f"  export JUNE_AMQP_URL={stage.amqp_url}",
+        f"  {here} -m examples.backend june.session.create.v1 '{ask}' | {here} -m examples.participant",
+        "",
+    ):
+        timeline.note(line)
+
+
+@contextlib.contextmanager
+def _place(rabbit: RabbitMQ) -> Iterator[str]:
+    """A vhost of our own, so that nothing of another run is in the way."""
+    url = rabbit.new_vhost()
+    try:
+        yield url
+    finally:
+        if rabbit.origin == "given":
+            rabbit.delete_vhost(url)
+
+
+def _run(timeline: Timeline, *, once: bool) -> int:
+    folder = new_directory("conversation")
+    try:
+        with (
+            servers.rabbitmq(progress=timeline.note) as rabbit,
+            _place(rabbit) as amqp_url,
+            set_up(amqp_url, folder, progress=timeline.note) as stage,
+        ):
+            timeline.note(
+                f"RabbitMQ {rabbit.version}, livekit-server {stage.livekit.version}, {', '.join(stage.parts)}: ready\n"
+            )
+            asyncio.run(play(stage, timeline, once=once))
+    except WENT_WRONG as error:
+        print(f"\nThe conversation stopped: {error}\nThe logs are in {folder}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nThe conversation was interrupted. The logs are in {folder}", file=sys.stderr)
+        return 130
+    shutil.rmtree(folder)
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m examples.conversation", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end after the conversation")
+    arguments = parser.parse_args()
+    # What its library in Rust remarks is no part of the story; what fails is raised.
+    logging.getLogger("livekit").setLevel(logging.CRITICAL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    return _run(Timeline(Console()), once=arguments.once)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
