@@ -26,5 +26,9 @@ COMMAND_SECONDS = Histogram(
     ["type"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
 )
-EFFECTS = Counter("june_worker_counted", "What the domain counted and did not act on.", ["what"])
+EFFECTS = Counter(
+    "june_worker_counted",
+    "Seen and not acted on, such as late reports; and `attempt_again`: work given a second time or more.",
+    ["what"],
+)
 SWEPT = Counter("june_worker_outbox_swept", "Messages that a crash or an outage had left in the outbox.")

@@ -95,6 +95,8 @@ class Renderer:
         if session is None:
             raise AssertionError(f"{type(effect).__name__} without a session")
         exchange, data, expires_after = self._data(session, effect, now)
+        if getattr(data, "attempt", None) not in {None, 1} and expires_after is not None:
+            rendered.counts["attempt_again"] += 1
         sequence = session.sequence + 1
         message_id = str(uuid.uuid4())
         envelope = session_message(

@@ -21,7 +21,7 @@ from worker.adapters.amqp.dead import DeadLetters
 from worker.adapters.amqp.failures import as_settled_by
 from worker.application.failures import Outage
 from worker.application.room_events import Behind, Failed, Handled, Outcome, RoomEvents, Unreadable
-from worker.metrics import MESSAGES, Result
+from worker.metrics import EFFECTS, MESSAGES, Result
 
 log = structlog.get_logger(__name__)
 
@@ -118,6 +118,8 @@ async def _wait_out(partition: int, error: Outage, outages: int) -> None:
 
 def _say(partition: int, handled: Handled, ms: float) -> None:
     MESSAGES.labels("room", Result.DUPLICATE if handled.duplicate else Result.HANDLED).inc()
+    for what, times in handled.counts.items():
+        EFFECTS.labels(what).inc(times)
     log.info(
         "room_event.handled",
         partition=partition,

@@ -45,6 +45,8 @@ from worker.application.failures import BrokerUnavailable, Conflict, LiveKitRefu
 from worker.application.inbound import message_key
 from worker.application.ports import Transaction
 
+_BODY_MAX_BYTES = 1 << 20
+
 log = structlog.get_logger(__name__)
 
 
@@ -70,7 +72,7 @@ class Commands:
     async def execute(self, body: bytes, *, deadline: datetime | None) -> Answered:
         """Carry the command out, unless its deadline has passed."""
         try:
-            envelope = decode(body)
+            envelope = decode(_of_sensible_size(body))
         except MessageInvalid as error:
             refused = CommandRefused(ErrorCode.INVALID_ARGUMENT, error.message, error.problems)
             return self._failed(refused, command_id=readable_id(body), readable=False)
@@ -214,6 +216,13 @@ class Commands:
             error=error,
             readable=readable,
         )
+
+
+def _of_sensible_size(body: bytes) -> bytes:
+    """Naming what is wrong in a huge body would delay the commands behind it."""
+    if len(body) > _BODY_MAX_BYTES:
+        raise MessageInvalid(f"a command has at most {_BODY_MAX_BYTES:,} bytes; this one has {len(body):,}")
+    return body
 
 
 def _parse(envelope: Envelope) -> Command:
