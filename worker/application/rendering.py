@@ -182,12 +182,7 @@ class Renderer:
             utterance_id=ask.utterance_id,
             text=ask.text,
             language=ask.language or session.stt_language,
-            history=tuple(
-                HistoryEntry(
-                    role=HistoryRole(entry.role), identity=entry.identity, text=entry.text, at=entry.at
-                )
-                for entry in ask.history
-            ),
+            history=tuple(map(_history_entry, ask.history)),
             lease_s=int(lease.total_seconds()),
             expires_at=now + lease,
             report_to=topology.report_to(session.room_name),
