@@ -1,0 +1,243 @@
+"""A client that knows the contract alone: commands by AMQP, their replies, what June publishes, its dead letters.
+
+Promises: keeps everything that came, in the order in which it came. Raises `AssertionError` that says what came instead
+when a deadline passes. Imports nothing of June's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+CONTENT_TYPE = "application/cloudevents+json"
+ANSWER_WITHIN_S = 15.0
+"""More than the contract's 5 s, for a busy machine; those who test the 5 s measure them."""
+SOON_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """One message as it came."""
+
+    body: bytes
+    exchange: str
+    routing_key: str
+    message: AbstractIncomingMessage = field(repr=False)
+
+    @classmethod
+    def of(cls, message: AbstractIncomingMessage) -> Self:
+        """Without what the delivery holds beside it."""
+        return cls(
+            body=message.body,
+            exchange=message.exchange or "",
+            routing_key=message.routing_key or "",
+            message=message,
+        )
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        """The body as JSON."""
+        envelope: dict[str, Any] = json.loads(self.body)
+        return envelope
+
+    @property
+    def type(self) -> str:
+        """The envelope's."""
+        return str(self.envelope["type"])
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The envelope's."""
+        data: dict[str, Any] = self.envelope["data"]
+        return data
+
+
+class Inbox:
+    """Messages as they come, with a way to wait for them."""
+
+    def __init__(self) -> None:
+        self.all: list[Received] = []
+        self._came = asyncio.Event()
+
+    def put(self, message: AbstractIncomingMessage) -> None:
+        """One more."""
+        self.all.append(Received.of(message))
+        self._came.set()
+
+    async def until(
+        self, enough: Callable[[list[Received]], bool], *, within_s: float = SOON_S, what: str = ""
+    ) -> list[Received]:
+        """All that came, as soon as they are enough."""
+        try:
+            async with asyncio.timeout(within_s):
+                while not enough(self.all):
+                    self._came.clear()
+                    await self._came.wait()
+        except TimeoutError:
+            last = [f"{one.routing_key} {one.body[:300]!r}" for one in self.all[-12:]]
+            text = "\n".join(last)
+            raise AssertionError(
+                f"{what or 'it'} did not come within {within_s} s; of {len(self.all)} the last:\n{text}"
+            ) from None
+        return list(self.all)
+
+    async def first(self, matches: Callable[[Received], bool], **more: Any) -> Received:
+        """The first that matches, now or later."""
+        found = await self.until(lambda some: any(map(matches, some)), **more)
+        return next(one for one in found if matches(one))
+
+
+class Client:
+    """`async with Client(url) as client`: a connection with a reply queue, for as long as the block lasts."""
+
+    def __init__(self, amqp_url: str) -> None:
+        self._url = amqp_url
+        self._stack = AsyncExitStack()
+        self._channel: AbstractChannel
+        self._replies: AbstractQueue
+        self.replies = Inbox()
+
+    async def __aenter__(self) -> Self:
+        connection = await self._stack.enter_async_context(await aio_pika.connect(self._url))
+        self._channel = await connection.channel()
+        self._replies = await self._channel.declare_queue(exclusive=True)
+        await self._consume(self._replies, self.replies)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    # What June publishes.
+
+    async def subscribe(self, *bindings: tuple[str, str]) -> Inbox:
+        """What comes from now on by these exchanges and routing keys."""
+        queue = await self._channel.declare_queue(exclusive=True)
+        for exchange, routing_key in bindings:
+            await queue.bind(exchange, routing_key)
+        inbox = Inbox()
+        await self._consume(queue, inbox)
+        return inbox
+
+    async def drain(self, queue_name: str) -> Inbox:
+        """What a queue holds and gets, taken out of it."""
+        inbox = Inbox()
+        await self._consume(await self._channel.get_queue(queue_name, ensure=False), inbox)
+        return inbox
+
+    async def _consume(self, queue: AbstractQueue, inbox: Inbox) -> None:
+        async def take(message: AbstractIncomingMessage) -> None:
+            inbox.put(message)
+
+        await queue.consume(take, no_ack=True)
+
+    async def depth(self, queue_name: str) -> int:
+        """How many messages wait there."""
+        queue = await self._channel.declare_queue(queue_name, passive=True)
+        return queue.declaration_result.message_count or 0
+
+    # Commands.
+
+    async def publish(self, exchange: str, routing_key: str, body: bytes, **properties: Any) -> None:
+        """Anything, confirmed."""
+        message = aio_pika.Message(body, **properties)
+        if exchange:
+            target = await self._channel.get_exchange(exchange, ensure=False)
+        else:
+            target = self._channel.default_exchange
+        await target.publish(message, routing_key)
+
+    async def send(
+        self,
+        body: bytes,
+        *,
+        routing_key: str = "june.session.create.v1",
+        reply_to: str | None = "",
+        correlation_id: str | None = None,
+        **properties: Any,
+    ) -> str:
+        """Publish a command's bytes; the correlation id. `reply_to`: empty for our own queue, `None` for nobody."""
+        correlation_id = correlation_id or str(uuid.uuid4())
+        await self.publish(
+            "june.commands",
+            routing_key,
+            body,
+            reply_to=self._replies.name if reply_to == "" else reply_to,
+            correlation_id=correlation_id,
+            **properties,
+        )
+        return correlation_id
+
+    async def reply(self, correlation_id: str, *, within_s: float = ANSWER_WITHIN_S) -> Received:
+        """The reply with this correlation id."""
+        return await self.replies.first(
+            lambda one: one.message.correlation_id == correlation_id,
+            within_s=within_s,
+            what=f"the reply to {correlation_id}",
+        )
+
+    async def ask_bytes(self, body: bytes, **how: Any) -> dict[str, Any]:
+        """The data of the reply to a command's bytes."""
+        return (await self.reply(await self.send(body, **how))).data
+
+    async def ask(
+        self,
+        type_: str,
+        data: Mapping[str, Any],
+        *,
+        command_id: str | None = None,
+        source: str = "tests",
+        **how: Any,
+    ) -> dict[str, Any]:
+        """The data of a command's reply."""
+        return await self.ask_bytes(
+            command(type_, data, command_id=command_id, source=source), routing_key=type_, **how
+        )
+
+    async def ok(self, type_: str, data: Mapping[str, Any], **how: Any) -> dict[str, Any]:
+        """The result of a command that must succeed."""
+        answer = await self.ask(type_, data, **how)
+        assert answer["ok"] is True, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    async def refused(self, type_: str, data: Mapping[str, Any], **how: Any) -> dict[str, Any]:
+        """The error of a command that must not succeed."""
+        answer = await self.ask(type_, data, **how)
+        assert answer["ok"] is False, answer
+        error: dict[str, Any] = answer["error"]
+        return error
+
+
+def command(
+    type_: str, data: Any, *, command_id: str | None = None, source: str = "tests", **more: Any
+) -> bytes:
+    """An envelope with no more than the contract asks of a sender."""
+    envelope = {
+        "specversion": "1.0",
+        "id": command_id or str(uuid.uuid4()),
+        "source": source,
+        "type": type_,
+        "data": data,
+    }
+    return json.dumps(envelope | more).encode()
+
+
+def fields(error: Mapping[str, Any]) -> list[str]:
+    """The fields that an error names."""
+    return [detail["field"] for detail in error["details"]]
+
+
+def types(messages: Iterable[Received]) -> list[str]:
+    """Their types, in order."""
+    return [one.type for one in messages]
