@@ -1,0 +1,132 @@
+"""`python -m examples.conversation`, as `make run` starts it: what it says, how it ends, and what it leaves."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.servers import RabbitMQ
+from deploy.servers.keeper import descendants
+from examples.stage import ROOT
+
+LATEST_S = 90
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts the conversation with its output in a pipe; ended with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        with (tmp_path / "out.txt").open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "examples.conversation", *arguments],
+                cwd=ROOT,
+                env={**os.environ, "JUNE_RUN_DIR": str(tmp_path), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                text=True,
+                start_new_session=True,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def given(server: RabbitMQ) -> dict[str, str]:
+    """The environment that names this broker."""
+    return {"JUNE_AMQP_URL": server.url, "JUNE_RABBITMQ_MANAGEMENT_URL": server.management_url or ""}
+
+
+def said(tmp_path: Path) -> str:
+    return (tmp_path / "out.txt").read_text()
+
+
+def until(true: Callable[[], bool], what: Callable[[], str]) -> None:
+    deadline = time.monotonic() + LATEST_S
+    while not true():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.05)
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if _command(pid)]
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+@pytest.mark.livekit
+def test_one_conversation_is_told_step_by_step(
+    start: Callable[..., subprocess.Popen[str]], rabbitmq_server: RabbitMQ, tmp_path: Path
+) -> None:
+    """With --once it exits 0, after a line for each step in plain text, and the figures; nothing is left on disk."""
+    process = start("--once", **given(rabbitmq_server))
+    assert process.wait(LATEST_S) == 0, said(tmp_path)
+    text = said(tmp_path)
+    steps = [line for line in text.splitlines() if re.match(r" *[\d,]+ ms  \S", line)]
+    for step in (
+        "has room",
+        "speaks",
+        "listen to ann",
+        "reports a sample sentence",
+        "hears the answer",
+        "has ended",
+    ):
+        assert any(step in line for line in steps), text
+    assert re.search(r"\d ms  create → answer", text)
+    assert "\x1b" not in text
+    assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
+
+
+@pytest.mark.livekit
+@pytest.mark.parametrize(
+    ("end", "during", "code"),
+    [(signal.SIGINT, "next step", 0), (signal.SIGTERM, "has room", 130), (signal.SIGKILL, "has room", -9)],
+    ids=["Ctrl-C at the end", "SIGTERM in the middle", "a crash in the middle"],
+)
+def test_no_process_is_left_behind(
+    start: Callable[..., subprocess.Popen[str]],
+    rabbitmq_server: RabbitMQ,
+    tmp_path: Path,
+    end: signal.Signals,
+    during: str,
+    code: int,
+) -> None:
+    """Ctrl-C while it stays up is a good end; after that, and any other, everything that it started is gone."""
+    process = start(**given(rabbitmq_server))
+    until(lambda: during in said(tmp_path) or process.poll() is not None, lambda: said(tmp_path))
+    children = descendants(process.pid)
+    assert len(children) >= 11, "five parts with their guards, and a server"
+    process.send_signal(end)
+    assert process.wait(LATEST_S) == code, said(tmp_path)
+    until(lambda: not alive(children), lambda: f"left: {[_command(pid) for pid in alive(children)]}")
+
+
+def test_a_server_that_cannot_be_had_is_told_in_a_line(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """Exit code 1 with the reason, and no traceback."""
+    process = start(
+        "--once", JUNE_AMQP_URL="amqp://127.0.0.1:1/", JUNE_RABBITMQ_MANAGEMENT_URL="http://127.0.0.1:1"
+    )
+    assert process.wait(LATEST_S) == 1
+    assert "does not answer at http://127.0.0.1:1" in said(tmp_path)
+    assert "Traceback" not in said(tmp_path)
