@@ -1,0 +1,121 @@
+"""From the POST of a webhook to the job in the hands of a consumer, at a steady rate of events.
+
+`python -m benchmarks.load.latency PORT AMQP_URL NAME SECONDS`. Posts whole calls on schedule, whatever the answers do,
+and takes `june.stt.start.v1` jobs with aio-pika, as a service would. Reports `jobs_ms` (from just before the POST of
+`track_published` to the job's arrival), `late_ms` (the worst delay of this process against its own schedule), `refused`
+(answers other than 2xx) and `missing` (jobs that did not come).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from datetime import timedelta
+
+import aio_pika
+import aiohttp
+import uvloop
+from aio_pika.abc import AbstractIncomingMessage
+
+from benchmarks.calls import PATH, STORY, interleaved, signed_headers, webhook
+from benchmarks.load.report import moment_s, report
+from benchmarks.plan import CONNECTIONS, EVENTS_PER_SECOND
+from schemas.topology import STT_JOBS_QUEUE
+
+_LAST_JOBS_WITHIN = timedelta(seconds=5)
+
+
+class Watch:
+    """When what was posted, and when what came of it."""
+
+    def __init__(self) -> None:
+        self.posted_s: dict[str, float] = {}
+        self.jobs_ms: dict[str, float] = {}
+        self.came = asyncio.Event()
+        self.late_ms = 0.0
+        self.refused = 0
+
+    async def take(self, message: AbstractIncomingMessage) -> None:
+        """A job is in our hands; then it is acked."""
+        now = moment_s()
+        room = json.loads(message.body)["data"]["room_name"]
+        if room in self.posted_s:
+            self.jobs_ms.setdefault(room, (now - self.posted_s[room]) * 1000)
+            self.came.set()
+        await message.ack()
+
+    def begin_anew(self) -> None:
+        """Forget the warm-up."""
+        self.posted_s.clear()
+        self.jobs_ms.clear()
+        self.late_ms = 0.0
+
+    @property
+    def missing(self) -> int:
+        return len(self.posted_s) - len(self.jobs_ms)
+
+
+async def post_on_schedule(watch: Watch, http: aiohttp.ClientSession, name: str, seconds: float) -> None:
+    """Open loop: the next post begins when its time has come, whether or not the last is answered."""
+    calls = [f"{name}-{number}" for number in range(int(seconds * EVENTS_PER_SECOND) // len(STORY))]
+    planned = [(call, event, body, signed_headers(body)) for call, event, body in _bodies(calls)]
+    begun = moment_s()
+    async with asyncio.TaskGroup() as posts:
+        for number, (call, event, body, headers) in enumerate(planned):
+            due = begun + number / EVENTS_PER_SECOND
+            await asyncio.sleep(max(0.0, due - moment_s()))
+            watch.late_ms = max(watch.late_ms, (moment_s() - due) * 1000)
+            posts.create_task(_post(watch, http, call, event, body, headers))
+
+
+def _bodies(calls: list[str]) -> list[tuple[str, str, bytes]]:
+    return [(call, event, webhook(call, event)) for call, event in interleaved(calls)]
+
+
+async def _post(
+    watch: Watch, http: aiohttp.ClientSession, call: str, event: str, body: bytes, headers: dict[str, str]
+) -> None:
+    if event == "track_published":
+        watch.posted_s[call] = moment_s()
+    async with http.post(PATH, data=body, headers=headers) as answer:
+        watch.refused += answer.status != 200
+
+
+async def run(port: int, url: str, name: str, seconds: float) -> None:
+    watch = Watch()
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    async with (
+        await aio_pika.connect(url) as connection,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector) as http,
+    ):
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=CONNECTIONS)
+        await (await channel.get_queue(STT_JOBS_QUEUE)).consume(watch.take)
+        await post_on_schedule(watch, http, f"{name}-warm", 0.2)
+        await _wait_for_the_last(watch)
+        watch.begin_anew()
+        await post_on_schedule(watch, http, name, seconds)
+        await _wait_for_the_last(watch)
+    report(
+        {
+            "jobs_ms": list(watch.jobs_ms.values()),
+            "late_ms": watch.late_ms,
+            "refused": watch.refused,
+            "missing": watch.missing,
+        }
+    )
+
+
+async def _wait_for_the_last(watch: Watch) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_JOBS_WITHIN.total_seconds()):
+            while watch.missing:
+                watch.came.clear()
+                await watch.came.wait()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(int(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4])))

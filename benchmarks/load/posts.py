@@ -1,0 +1,103 @@
+"""Posts webhooks over keep-alive connections, each its next one as soon as the last is answered, for a given time.
+
+`python -m benchmarks.load.posts PORT SECONDS`. Reports `seconds` and `answers` by status. Speaks just enough HTTP/1.1
+to cost little beside what it measures: an answer must have an empty body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import cast
+
+import uvloop
+
+from benchmarks.calls import PATH, STORY, signed_headers, webhook
+from benchmarks.load.report import moment_s, report
+from benchmarks.plan import CONNECTIONS
+
+_POOL_CALLS = 200
+_WARM_UP_S = 0.2
+_END = b"\r\n\r\n"
+
+
+class Caller(asyncio.Protocol):
+    """One connection. Stops when `until` has passed; `finished` is set then, or has the reason why it ended."""
+
+    def __init__(self, requests: Iterator[bytes], from_s: float, until_s: float) -> None:
+        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.answers: Counter[str] = Counter()
+        """By status; those of the warm-up under `early`."""
+        self._requests = requests
+        self._from_s = from_s
+        self._until_s = until_s
+        self._received = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(next(self._requests))
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if _END not in self._received:
+            return
+        head, _, rest = self._received.partition(_END)
+        if rest or b"content-length: 0" not in head.lower():
+            self._end(RuntimeError(f"an answer with a body: {head[:200]!r}"))
+            return
+        self._received = b""
+        now = moment_s()
+        self.answers["early" if now < self._from_s else head[9:12].decode()] += 1
+        if now >= self._until_s:
+            self._end(None)
+        elif self._transport is not None:
+            self._transport.write(next(self._requests))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc or ConnectionError("the server closed the connection"))
+
+    def _end(self, error: Exception | None) -> None:
+        if not self.finished.done():
+            if error is None:
+                self.finished.set_result(None)
+            else:
+                self.finished.set_exception(error)
+        if self._transport is not None:
+            self._transport.close()
+
+
+def requests() -> list[bytes]:
+    """Signed ones, ready to be written."""
+    return [_request(webhook(f"post-{call}", event)) for call in range(_POOL_CALLS) for event in STORY]
+
+
+def _request(body: bytes) -> bytes:
+    headers = {"Host": "127.0.0.1", **signed_headers(body), "Content-Length": str(len(body))}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+async def run(port: int, seconds: float) -> None:
+    pool = itertools.cycle(requests())
+    from_s = moment_s() + _WARM_UP_S
+    loop = asyncio.get_running_loop()
+    callers = []
+    for _ in range(CONNECTIONS):
+        _, caller = await loop.create_connection(
+            lambda: Caller(pool, from_s, from_s + seconds), "127.0.0.1", port
+        )
+        callers.append(caller)
+    async with asyncio.timeout(seconds + 30):
+        await asyncio.gather(*(caller.finished for caller in callers))
+    took_s = moment_s() - from_s
+    answers = sum((caller.answers for caller in callers), Counter())
+    report({"seconds": took_s, "answers": dict(answers)})
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(int(sys.argv[1]), float(sys.argv[2])))
