@@ -29,7 +29,7 @@ from worker.application.failures import BrokerUnavailable
 from worker.application.looks import Looks, Pace
 from worker.application.moments import Moments
 from worker.application.outbox import Outbox
-from worker.application.ports import OutboxMessage
+from worker.application.ports import LiveKit, OutboxMessage, Store
 from worker.application.reconcile import Reconciler
 from worker.application.rendering import Renderer
 from worker.application.room_events import Outcome, RoomEvents
@@ -37,6 +37,9 @@ from worker.domain.policy import Policy
 from worker.entrypoints.worker import as_fact
 
 START = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
+INTERVAL = timedelta(seconds=30)
+"""Between two passes of the reconciler."""
+_KEY, _SECRET = "june-test", "secret-of-the-fake-livekit-server"
 
 
 class SetClock:
@@ -58,16 +61,19 @@ class SetClock:
 
 
 class KeptPublisher:
-    """A broker that confirms everything and keeps it, unless it is `down`."""
+    """A broker that confirms everything and keeps it, unless it is `down`; `silent`, it keeps and does not confirm."""
 
     def __init__(self) -> None:
         self.messages: list[OutboxMessage] = []
         self.down = False
+        self.silent = False
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
         if self.down:
             raise BrokerUnavailable("the broker is down")
         self.messages += messages
+        if self.silent:
+            raise BrokerUnavailable("the broker did not confirm")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -181,39 +187,71 @@ async def bench_worker(folder: Path, *, policy: Policy | None = None) -> AsyncIt
             secret=livekit.api_secret,
             timeout=timedelta(seconds=0.5),
         )
-        config = Config(public_url="wss://livekit.example.org", policy=policy or Policy())
-        tokens = AccessTokens(key=livekit.api_key, secret=livekit.api_secret, bot_ttl=timedelta(seconds=300))
-        outbox = Outbox(store=store, publisher=publisher, clock=clock)
-        looks = Looks(
-            store=store,
-            livekit=server,
+        cases = use_cases(store, server, clock, publisher, policy=policy or Policy())
+        yield BenchWorker(
+            clock=clock,
             publisher=publisher,
-            clock=clock,
-            pace=Pace(10_000),
-            sleep=clock.sleep,
-        )
-        errands = Errands(store=store, livekit=server, clock=clock, look=looks.at)
-        reconciler = Reconciler(
             store=store,
-            livekit=server,
-            looks=looks,
-            clock=clock,
-            interval=timedelta(seconds=30),
-            holder="bench",
-            adopt_rooms=config.policy.adopt_rooms,
+            livekit=livekit,
+            commands=cases.commands,
+            room_events=cases.room_events,
+            errands=cases.errands,
+            moments=cases.moments,
+            outbox=cases.outbox,
+            reconciler=cases.reconciler,
         )
-        renderer = Renderer(config=config, tokens=tokens)
-        context = Context(
-            store=store,
-            livekit=server,
-            tokens=tokens,
-            outbox=outbox,
-            errands=errands,
-            renderer=renderer,
-            config=config,
-            clock=clock,
-        )
-        room_events = RoomEvents(
+        await server.close()
+    await store.close()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UseCases:
+    """What a worker does, for one holder of duties."""
+
+    commands: Commands
+    room_events: RoomEvents
+    errands: Errands
+    moments: Moments
+    outbox: Outbox
+    reconciler: Reconciler
+
+
+def use_cases(
+    store: Store,
+    livekit: LiveKit,
+    clock: SetClock,
+    publisher: KeptPublisher,
+    *,
+    policy: Policy,
+    holder: str = "bench",
+) -> UseCases:
+    """The use cases as the worker's entry point puts them together."""
+    config = Config(public_url="wss://livekit.example.org", policy=policy)
+    tokens = AccessTokens(key=_KEY, secret=_SECRET, bot_ttl=timedelta(seconds=300))
+    outbox = Outbox(store=store, publisher=publisher, clock=clock)
+    looks = Looks(
+        store=store,
+        livekit=livekit,
+        publisher=publisher,
+        clock=clock,
+        pace=Pace(10_000),
+        sleep=clock.sleep,
+    )
+    errands = Errands(store=store, livekit=livekit, clock=clock, look=looks.at)
+    renderer = Renderer(config=config, tokens=tokens)
+    context = Context(
+        store=store,
+        livekit=livekit,
+        tokens=tokens,
+        outbox=outbox,
+        errands=errands,
+        renderer=renderer,
+        config=config,
+        clock=clock,
+    )
+    return UseCases(
+        commands=Commands(context),
+        room_events=RoomEvents(
             store=store,
             outbox=outbox,
             errands=errands,
@@ -221,18 +259,17 @@ async def bench_worker(folder: Path, *, policy: Policy | None = None) -> AsyncIt
             config=config,
             clock=clock,
             read_webhook=as_fact,
-        )
-        yield BenchWorker(
-            clock=clock,
-            publisher=publisher,
+        ),
+        errands=errands,
+        moments=Moments(store=store, publisher=publisher, clock=clock),
+        outbox=outbox,
+        reconciler=Reconciler(
             store=store,
             livekit=livekit,
-            commands=Commands(context),
-            room_events=room_events,
-            errands=errands,
-            moments=Moments(store=store, publisher=publisher, clock=clock),
-            outbox=outbox,
-            reconciler=reconciler,
-        )
-        await server.close()
-    await store.close()
+            looks=looks,
+            clock=clock,
+            interval=INTERVAL,
+            holder=holder,
+            adopt_rooms=policy.adopt_rooms,
+        ),
+    )

@@ -104,7 +104,10 @@ class Reconciler:
         number = int(self._clock.now().timestamp() / self._interval.total_seconds())
         for session in sessions:
             room = strangers.pop(session.room_name, None)
-            if room is not None:
+            if room is not None and session.missing_since is not None and room.sid == session.room_sid:
+                # It was out of sight for so long that it was taken for lost.
+                plan.revived.append(room)
+            elif room is not None:
                 if self._differs(session, room) or (session.participants and _share(session, number)):
                     plan.looks.append(room)
             elif self._may_be_missing(session):

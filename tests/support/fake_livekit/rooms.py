@@ -64,9 +64,11 @@ class FakeRooms:
         emit: Callable[[WebhookEvent], None],
         empty_timeout: timedelta,
         departure_timeout: timedelta,
+        make_id: Callable[[str], str] | None = None,
     ) -> None:
         self._now = now
         self._emit = emit
+        self._new_id = make_id or new_id
         self._empty_timeout_s = int(empty_timeout.total_seconds())
         self._departure_timeout_s = int(departure_timeout.total_seconds())
         self._rooms: dict[str, FakeRoom] = {}
@@ -89,7 +91,7 @@ class FakeRooms:
             return room
         now = self._now()
         info = Room(
-            sid=new_id("RM_"),
+            sid=self._new_id("RM_"),
             name=request.name,
             empty_timeout=request.empty_timeout or self._empty_timeout_s,
             departure_timeout=request.departure_timeout or self._departure_timeout_s,
@@ -164,7 +166,7 @@ class FakeRooms:
         publisher = room.participants[identity]
         mid = str(len(publisher.tracks))
         track = TrackInfo(
-            sid=new_id(f"TR_{TrackType.Name(type_)[0]}"),
+            sid=self._new_id(f"TR_{TrackType.Name(type_)[0]}"),
             name=name,
             type=type_,
             source=source,
@@ -245,7 +247,7 @@ class FakeRooms:
     ) -> ParticipantInfo:
         now = self._now()
         return ParticipantInfo(
-            sid=new_id("PA_"),
+            sid=self._new_id("PA_"),
             identity=identity,
             state=ParticipantInfo.State.ACTIVE,
             kind=kind,

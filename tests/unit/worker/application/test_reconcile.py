@@ -1,0 +1,444 @@
+"""The world as it is: what LiveKit has and June does not, the other way round, and what a pass costs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from livekit.protocol.room import CreateRoomRequest
+
+from schemas.sessions import SessionOrigin
+from tests.support.bench_worker import INTERVAL, START
+from tests.support.world import World, a_world
+from worker.application.failures import LiveKitUnavailable
+from worker.application.ports import ErrandKind, RoomErrand, Transaction
+from worker.application.retention import Retention
+from worker.application.room_events import Failed
+from worker.domain.model import (
+    Participant,
+    ParticipantSid,
+    Room,
+    RoomSid,
+    Session,
+    SessionId,
+    SessionState,
+    State,
+)
+from worker.domain.policy import Policy
+
+GRACE = Policy().room_grace
+PERIODS = 2
+"""Within so many passes what LiveKit's counts show is repaired; the rest within ten."""
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    # Leases outlast the tests: nobody takes a job here.
+    async with a_world(tmp_path, policy=Policy(lease=timedelta(days=1))) as world:
+        yield world
+
+
+async def a_talk(world: World) -> tuple[str, str]:
+    """Ann and Ben are in the room of a session, and Ann speaks: the sids of the room and of her voice."""
+    await world.ask("session.create", user_id="ann", session_id="s1", departure_timeout_s=86_400)
+    world.livekit.join("s1", "ann")
+    world.livekit.join("s1", "ben")
+    voice = world.livekit.publish("s1", "ann")
+    await world.deliver()
+    assert await world.known() == world.real()
+    room = world.livekit.there("s1")
+    assert room is not None
+    return room.info.sid, voice
+
+
+# What webhooks did not tell.
+
+
+@pytest.mark.parametrize("lost", ["room_started", "participant_joined", "track_published"])
+async def test_an_arrival_that_was_never_told(world: World, lost: str) -> None:
+    """Is found within two passes: the session started, the voice has its job."""
+    world.livekit.join("tea", "ann")
+    world.livekit.publish("tea", "ann")
+    await world.deliver(lambda event: event != lost)
+    await world.reconcile(PERIODS)
+    assert await world.known() == world.real()
+    assert len(world.of("stt.start")) == 1
+    assert world.types()[:4] == [
+        "session.created",
+        "session.started",
+        "participant.joined",
+        "track.published",
+    ]
+
+
+@pytest.mark.parametrize("lost", ["participant_left", "room_finished"])
+async def test_an_end_that_was_never_told(world: World, lost: str) -> None:
+    """Is found within two passes: the job is stopped, everybody has left once, and nothing else happened."""
+    await a_talk(world)
+    world.livekit.finish("s1") if lost == "room_finished" else world.livekit.leave("s1", "ann")
+    await world.deliver(lambda event: event not in {lost, "track_unpublished", "participant_left"})
+    await world.reconcile(PERIODS)
+    assert await world.known() == world.real()
+    assert len(world.of("stt.stop")) == 1
+    left = [event["participant"]["identity"] for event in world.of("participant.left")]
+    assert sorted(left) == (["ann", "ben"] if lost == "room_finished" else ["ann"])
+
+
+async def test_a_room_that_finished_unheard(world: World) -> None:
+    """Ends its session when the grace is over, and says `room_lost`: LiveKit never said that it finished."""
+    await a_talk(world)
+    world.livekit.finish("s1")
+    await world.deliver(lambda _event: False)
+    await world.reconcile(PERIODS)
+    assert (await world.session("s1"))["status"] == "active"
+    await world.pass_time(GRACE)
+    session = await world.session("s1")
+    assert (session["status"], session["end_reason"]) == ("ended", "room_lost")
+
+
+@pytest.mark.parametrize("change", ["hushed", "second voice"])
+async def test_a_track_that_no_count_shows(world: World, change: str) -> None:
+    """A publisher stays one, whatever it publishes: its tracks are compared within ten passes."""
+    _, voice = await a_talk(world)
+    world.livekit.unpublish("s1", voice) if change == "hushed" else world.livekit.publish("s1", "ann")
+    await world.deliver(lambda _event: False)
+    assert await world.known() != world.real()
+    await world.reconcile(10)
+    assert await world.known() == world.real()
+    assert (len(world.of("stt.start")), len(world.of("stt.stop"))) in {(1, 1), (2, 0)}
+
+
+async def test_a_webhook_that_comes_after_the_repair(world: World) -> None:
+    """Changes nothing: each sid has come, and gone, once."""
+    await a_talk(world)
+    world.livekit.leave("s1", "ann")
+    late = list(world.livekit.webhooks)
+    await world.deliver(lambda _event: False)
+    await world.reconcile(PERIODS)
+    before = world.published
+    world.livekit.webhooks += late
+    await world.deliver()
+    assert world.published == before
+
+
+async def test_a_parked_event_has_its_room_looked_at(world: World) -> None:
+    """Before the next pass, and also by another worker."""
+    world.livekit.join("tea", "ann")
+    world.livekit.webhooks.clear()
+    failed = Failed(name="livekit.participant_joined", room_name="tea", error=ValueError("a fault"))
+    await world.cases.room_events.parked(failed)
+    await world.settle()
+    assert await world.known() == world.real()
+
+
+# What LiveKit's lists show wrongly.
+
+
+async def test_a_list_that_lacks_somebody_once(world: World) -> None:
+    """Closes nothing: LiveKit's lists are stale at times, so two of them must lack what is gone."""
+    await a_talk(world)
+    world.livekit.unseen.append({"ann"})
+    await world.cases.errands.carry_out(_look("s1"))
+    await world.settle()
+    assert await world.known() == world.real()
+    assert "participant.left" not in world.types()
+
+
+async def test_somebody_whom_two_lists_lack(world: World) -> None:
+    """Is gone, with tracks and job."""
+    await a_talk(world)
+    world.livekit.unseen += [{"ann"}, {"ann"}]
+    await world.cases.errands.carry_out(_look("s1"))
+    await world.settle()
+    assert [event["participant"]["identity"] for event in world.of("participant.left")] == ["ann"]
+    assert [stop["reason"] for stop in world.of("stt.stop")] == ["participant_left"]
+
+
+async def test_a_list_of_rooms_that_lacks_one(world: World) -> None:
+    """Closes nothing: the room is asked for by its name first."""
+    await a_talk(world)
+    world.livekit.unlisted = {"s1"}
+    await world.reconcile()
+    assert await world.known() == world.real()
+    assert "participant.left" not in world.types()
+
+
+async def test_livekit_away_closes_nothing(world: World) -> None:
+    """Neither when it is away from the start, nor when it goes in the middle of a pass."""
+    await a_talk(world)
+    before = world.published
+    world.livekit.down = True
+    with pytest.raises(LiveKitUnavailable):
+        await world.reconcile()
+    world.livekit.down = False
+    world.livekit.finish("s1")
+    world.livekit.down_after = 1
+    with pytest.raises(ExceptionGroup) as raised:
+        await world.reconcile()
+    assert raised.group_contains(LiveKitUnavailable)
+    assert world.published == before
+
+
+# LiveKit killed.
+
+
+async def test_a_room_that_comes_back_in_time(world: World) -> None:
+    """Goes on as the same session: what ran under the old sid was stopped, and begins anew under the new one."""
+    old, voice = await a_talk(world)
+    world.livekit.kill()
+    await world.reconcile()
+    assert [stop["reason"] for stop in world.of("stt.stop")] == ["room_lost"]
+    assert len(world.of("participant.left")) == 2
+    world.livekit.join("s1", "ann")
+    again = world.livekit.publish("s1", "ann")
+    await world.reconcile()
+    await world.pass_time(2 * GRACE)
+    session = await world.session("s1")
+    assert session["status"] == "active"
+    assert session["livekit_room_sid"] not in {None, old}
+    assert [start["track"]["sid"] for start in world.of("stt.start")] == [voice, again]
+    assert await world.known() == world.real()
+
+
+async def test_a_room_that_comes_back_by_webhooks(world: World) -> None:
+    """Is the same as one that the reconciler finds."""
+    await a_talk(world)
+    world.livekit.kill()
+    await world.reconcile()
+    world.livekit.join("s1", "ann")
+    await world.deliver()
+    assert await world.known() == world.real()
+    assert world.types().count("session.started") == 1
+
+
+async def test_a_room_that_comes_back_too_late(world: World) -> None:
+    """The session has ended, `room_lost`; the room is another one's."""
+    await a_talk(world)
+    world.livekit.kill()
+    await world.reconcile()
+    await world.pass_time(GRACE + timedelta(seconds=1))
+    ended = await world.session("s1")
+    assert (ended["status"], ended["end_reason"]) == ("ended", "room_lost")
+    world.livekit.join("s1", "ann")
+    await world.reconcile()
+    assert (await world.session("s1")) == ended
+    created = [event["session"] for event in world.of("session.created")]
+    assert [(one["origin"], one["user_id"]) for one in created] == [("june", "ann"), ("livekit", None)]
+
+
+async def test_a_session_without_people_waits_too(world: World) -> None:
+    """A room that nobody entered vanishes: its session ends after the grace."""
+    await world.ask("session.create", user_id="ann", session_id="s1")
+    await world.deliver()
+    world.livekit.kill()
+    await world.reconcile()
+    assert (await world.session("s1"))["status"] == "created"
+    await world.pass_time(GRACE)
+    assert (await world.session("s1"))["end_reason"] == "room_lost"
+
+
+async def test_a_room_that_was_only_out_of_sight(world: World) -> None:
+    """Twice LiveKit says that it has no such room, then it is there under the old sid: the session goes on in it."""
+    room, _ = await a_talk(world)
+    world.livekit.unlisted, world.livekit.unknown = {"s1"}, {"s1"}
+    await world.reconcile()
+    assert await world.gone_rooms() == 1
+    world.livekit.unlisted, world.livekit.unknown = set(), set()
+    world.livekit.join("s1", "cem")
+    await world.reconcile()
+    await world.pass_time(2 * GRACE)
+    session = await world.session("s1")
+    assert (session["status"], session["livekit_room_sid"]) == ("active", room)
+    joined = [event["participant"]["identity"] for event in world.of("participant.joined")]
+    assert joined == ["ann", "ben", "cem"]
+
+
+# Rooms that are nobody's, or should not be.
+
+
+async def test_a_room_that_june_never_heard_of(world: World) -> None:
+    """Is adopted with everybody in it: agents are people in a room, and no voices."""
+    world.livekit.join("tea", "ann")
+    world.livekit.publish("tea", "ann")
+    world.livekit.join("tea", "bot", kind="agent")
+    world.livekit.publish("tea", "bot")
+    await world.deliver(lambda _event: False)
+    await world.reconcile()
+    assert await world.known() == world.real()
+    assert [event["session"]["origin"] for event in world.of("session.created")] == ["livekit"]
+    assert [start["participant"]["identity"] for start in world.of("stt.start")] == ["ann"]
+
+
+async def test_rooms_are_left_alone_when_none_are_adopted(tmp_path: Path) -> None:
+    """`adopt_rooms` false: nothing is published, whatever LiveKit has."""
+    async with a_world(tmp_path, policy=Policy(adopt_rooms=False)) as world:
+        world.livekit.join("tea", "ann")
+        await world.reconcile(3)
+        assert world.published == []
+        assert world.livekit.there("tea") is not None
+
+
+async def test_a_room_of_a_deleted_session_that_comes_back(world: World) -> None:
+    """Is closed, and adopted by nobody, as long as one of its tokens works; after that it is anybody's."""
+    await world.ask("session.create", user_id="ann", session_id="s1", token_ttl_s=3600)
+    await world.ask("session.delete", session_id="s1")
+    world.livekit.join("s1", "ann")
+    await world.deliver(lambda _event: False)
+    await world.reconcile()
+    assert world.livekit.there("s1") is None
+    assert world.types() == ["session.created", "session.ended"]
+    await world.pass_time(timedelta(hours=2), step=timedelta(minutes=30))
+    world.livekit.join("s1", "ann")
+    await world.reconcile()
+    assert world.livekit.there("s1") is not None
+    assert world.types()[2:] == ["session.created", "session.started", "participant.joined"]
+
+
+async def test_a_sid_that_livekit_starts_again(world: World) -> None:
+    """A room whose end was told, and which two passes see alive, lives as an adopted session of another id."""
+    room, _ = await a_talk(world)
+    finished = {"event": "room_finished", "id": "EV_f", "room": {"sid": room, "name": "s1"}}
+    world.livekit.webhooks.append(finished)
+    await world.deliver()
+    world.livekit.join("s1", "cem")
+    await world.deliver()
+    await world.reconcile()
+    assert world.types().count("session.created") == 1
+    await world.reconcile(PERIODS)
+    assert world.types().count("session.created") == 2
+    assert (await world.known()).rooms == {room}
+    joined = [event["participant"]["identity"] for event in world.of("participant.joined")]
+    assert joined == ["ann", "ben", "cem"]
+
+
+# What a pass costs.
+
+
+async def test_a_pass_over_a_world_that_agrees(world: World) -> None:
+    """Publishes nothing and writes nothing, however often it is made."""
+    await a_talk(world)
+    world.livekit.join("tea", "cem")
+    await world.deliver()
+    before = world.published
+    await world.reconcile(12)
+    assert world.published == before
+    assert await world.known() == world.real()
+
+
+async def test_ten_thousand_sessions_that_agree(world: World) -> None:
+    """One list of rooms, and a look at the tenth of those with people in them; ten passes look at each once."""
+    rooms, with_people = 10_000, 2_000
+    await _many(world, rooms, with_people)
+    looks = []
+    for _ in range(10):
+        world.livekit.calls.clear()
+        world.clock.advance(INTERVAL)
+        await world.cases.reconciler.run_pass()
+        assert world.livekit.calls.count("rooms") == 1
+        assert len(world.livekit.calls) == 1 + world.livekit.calls.count("participants")
+        looks.append(world.livekit.calls.count("participants"))
+    assert sum(looks) == with_people
+    assert max(looks) < with_people / 10 * 1.5
+    assert world.published == []
+
+
+async def test_one_of_two_workers_makes_the_pass(world: World) -> None:
+    """The other finds the duty taken, until it is due again; then whoever asks first has it."""
+    other = world.another_worker("other").reconciler
+    await world.ask("session.create", user_id="ann", session_id="s1")
+    world.livekit.calls.clear()
+    for _ in range(3):
+        await world.cases.reconciler.round()
+        await other.round()
+    assert world.livekit.calls.count("rooms") == 1
+    world.clock.advance(INTERVAL)
+    await other.round()
+    await world.cases.reconciler.round()
+    assert world.livekit.calls.count("rooms") == 2
+
+
+# What is forgotten.
+
+
+async def test_ended_sessions_are_forgotten_in_steps(world: World) -> None:
+    """All that is old goes, in transactions of a few rows; what is young, or lives, stays."""
+    for number in range(25):
+        await world.ask("session.create", user_id="ann", session_id=f"old{number}")
+        await world.ask("session.delete", session_id=f"old{number}")
+    await world.ask("session.create", user_id="ann", session_id="lives")
+    world.clock.advance(timedelta(days=29))
+    await world.ask("session.create", user_id="ann", session_id="young")
+    await world.ask("session.delete", session_id="young")
+    world.clock.advance(timedelta(days=2))
+    store = _CountsSteps(world)
+    await Retention(store=store, clock=world.clock, holder="w", kept=timedelta(days=30)).round()  # type: ignore[arg-type]
+    assert len(store.steps) > 2
+    assert max(store.steps) <= 3 * 200
+    listed = (await world.ask("session.list", limit=200))["result"]["sessions"]
+    assert {session["session_id"] for session in listed} == {"lives", "young"}
+
+
+async def test_one_worker_forgets(world: World) -> None:
+    """Two workers do not purge side by side."""
+    world.clock.advance(timedelta(days=1))
+    store = _CountsSteps(world)
+    for holder in ("one", "two"):
+        await Retention(store=store, clock=world.clock, holder=holder, kept=timedelta(days=1)).round()  # type: ignore[arg-type]
+    assert len(store.steps) == 1
+
+
+def _look(room: str) -> RoomErrand:
+    return RoomErrand(kind=ErrandKind.LOOK_AT_ROOM, room_name=room, due_at=START)
+
+
+async def _many(world: World, rooms: int, with_people: int) -> None:
+    """Sessions as June has them after all webhooks, some with one person in them, and LiveKit's rooms of them."""
+
+    def work(number: int) -> Callable[[Transaction], None]:
+        name = f"room {number}"
+        room = world.livekit.rooms_there.create(CreateRoomRequest(name=name, empty_timeout=86_400))
+        sid, session_id = RoomSid(room.info.sid), SessionId(f"s{number}")
+        people = [ParticipantSid(world.livekit.join(name, "ann"))] if number < with_people else []
+        session = Session(
+            session_id=session_id,
+            user_id="ann",
+            room_name=name,
+            room_sid=sid,
+            state=SessionState.ACTIVE if people else SessionState.CREATED,
+            origin=SessionOrigin.JUNE,
+            created_at=START,
+            stt_enabled=True,
+            stt_language="en",
+            ai_enabled=True,
+            ai_speak=True,
+        )
+        after = State(
+            session=session,
+            rooms={sid: Room(room_sid=sid, room_name=name, session_id=session_id)},
+            participants={
+                (sid, one): Participant(
+                    room_sid=sid, sid=one, session_id=session_id, identity="ann", joined_at=START
+                )
+                for one in people
+            },
+        )
+        return lambda tx: tx.save(State(), after)
+
+    await world.store.run_many([work(number) for number in range(rooms)])
+    world.livekit.webhooks.clear()
+
+
+class _CountsSteps:
+    """The store, and how many rows each step of purging took."""
+
+    def __init__(self, world: World) -> None:
+        self._store = world.store
+        self.claim = world.store.claim
+        self.steps: list[int] = []
+
+    async def purge(self, now: datetime, *, retention: timedelta, limit: int) -> int:
+        purged = await self._store.purge(now, retention=retention, limit=limit)
+        self.steps.append(purged)
+        return purged
