@@ -186,9 +186,11 @@ class Client:
             what=f"the reply to {correlation_id}",
         )
 
-    async def ask_bytes(self, body: bytes, **how: Any) -> dict[str, Any]:
+    async def ask_bytes(
+        self, body: bytes, *, within_s: float = ANSWER_WITHIN_S, **how: Any
+    ) -> dict[str, Any]:
         """The data of the reply to a command's bytes."""
-        return (await self.reply(await self.send(body, **how))).data
+        return (await self.reply(await self.send(body, **how), within_s=within_s)).data
 
     async def ask(
         self,
