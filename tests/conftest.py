@@ -26,7 +26,7 @@ class StartLiveKit(Protocol):
 
 def pytest_report_header() -> list[str]:
     if support.fast():
-        return ["servers: none (JUNE_TEST_FAST)"]
+        return ["servers: none, and no test that takes seconds (JUNE_TEST_FAST)"]
     return [f"server: {line}" for line in inventory.describe(chosen_versions())]
 
 
@@ -35,9 +35,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     support.mark(items)
     if not support.fast():
         return
-    without = [item for item in items if not support.needed(item)]
-    config.hook.pytest_deselected(items=[item for item in items if support.needed(item)])
-    items[:] = without
+    config.hook.pytest_deselected(items=[item for item in items if not support.is_fast(item)])
+    items[:] = filter(support.is_fast, items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -14,7 +14,7 @@ FIXTURES = {
 
 
 def fast() -> bool:
-    """JUNE_TEST_FAST=1: only the tests that need no server."""
+    """JUNE_TEST_FAST=1: only the tests that need no server and no second of their own."""
     return os.environ.get("JUNE_TEST_FAST", "") not in {"", "0"}
 
 
@@ -25,6 +25,11 @@ def mark(items: Iterable[pytest.Item]) -> None:
         for marker, fixtures in FIXTURES.items():
             if names & fixtures:
                 item.add_marker(marker)
+
+
+def is_fast(item: pytest.Item) -> bool:
+    """Whether the fast run has it."""
+    return not needed(item) and item.get_closest_marker("slow") is None
 
 
 def needed(item: pytest.Item) -> set[str]:

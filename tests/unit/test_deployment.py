@@ -253,6 +253,7 @@ def test_the_builder_gets_what_is_copied_and_nothing_else() -> None:
     assert {rule.removeprefix("!") for rule in rules if rule.startswith("!")} == set(_copied())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_runs_from_what_the_image_holds(tmp_path: Path, part: str) -> None:
     """With the copied folders alone it gets as far as its settings: no import leads out of the image."""

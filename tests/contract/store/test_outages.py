@@ -24,6 +24,8 @@ import asyncio, sys
 from datetime import UTC, datetime
 from worker.adapters.sql import open_store
 
+pytestmark = pytest.mark.slow
+
 async def main() -> None:
     store = open_store(sys.argv[1])
     await store.start()

@@ -10,6 +10,8 @@ import pytest
 
 from deploy.servers import InstallError, install
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "/nonexistent"
 
 

@@ -23,6 +23,8 @@ from runtime import process
 from runtime.settings import LogSettings
 from runtime.tasks import SideTasks
 
+pytestmark = pytest.mark.slow
+
 async def polite(settings, stop):
     print("up", flush=True)
     await stop.wait()

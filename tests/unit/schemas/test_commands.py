@@ -222,7 +222,7 @@ def _read(envelope: Envelope) -> Command | Report | MessageInvalid:
         return error
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(type_=st.sampled_from([*COMMANDS, *REPORTS]), data=st.data())
 def test_no_data_breaks_the_reader(type_: str, data: st.DataObject) -> None:
     """Arbitrary JSON as data is a valid message or MessageInvalid that says what is wrong, nothing else."""

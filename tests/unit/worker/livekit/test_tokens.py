@@ -13,7 +13,7 @@ from worker.adapters.livekit.tokens import AccessTokens
 
 KEY, SECRET = "june", "a secret that is long enough for it"
 NOW = datetime.now(UTC).replace(microsecond=0)
-TOKENS = AccessTokens(key=KEY, secret=SECRET, bot_ttl=timedelta(minutes=5))
+TOKENS = AccessTokens(key=KEY, secret=SECRET, bot_ttl=timedelta(hours=1))
 
 
 def claims(token: str) -> dict[str, object]:
@@ -50,7 +50,7 @@ def test_a_person_may_what_was_asked_for() -> None:
 
 def test_nobody_needs_a_name() -> None:
     """Without a name there is no claim of it."""
-    token = TOKENS.person(room_name="r", identity="i", name=None, now=NOW, ttl=timedelta(minutes=1))
+    token = TOKENS.person(room_name="r", identity="i", name=None, now=NOW, ttl=timedelta(hours=1))
     assert "name" not in claims(token)
 
 
@@ -64,7 +64,7 @@ def test_a_transcriber_only_listens() -> None:
             "roomJoin": True, "room": "r", "hidden": True,
             "canSubscribe": True, "canPublish": False, "canPublishData": False,
         },
-        **moments(ttl=timedelta(minutes=5)),
+        **moments(ttl=timedelta(hours=1)),
     }  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def test_a_speaker_only_speaks() -> None:
             "roomJoin": True, "room": "r", "canSubscribe": False, "canPublish": True,
             "canPublishSources": ["microphone"], "canPublishData": False,
         },
-        **moments(ttl=timedelta(minutes=5)),
+        **moments(ttl=timedelta(hours=1)),
     }  # fmt: skip
 
 
