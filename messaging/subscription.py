@@ -6,6 +6,8 @@ channel ends is dropped, never handled, because the broker gives it to somebody 
 
 import asyncio
 from collections import deque
+from datetime import datetime
+from typing import TypeAlias
 
 from pamqp import commands
 from pamqp.common import FieldTable
@@ -18,6 +20,8 @@ from messaging.wire.connection import Connection
 from messaging.wire.errors import WireError
 from messaging.wire.frames import Deliver
 from messaging.wire.properties import decode_properties
+
+StreamOffset: TypeAlias = str | int | datetime
 
 
 class Subscription(Silent):
@@ -35,14 +39,25 @@ class Subscription(Silent):
         self._halted = False
 
     async def open(
-        self, connection: Connection, *, prefetch: int, priority: int | None, exclusive: bool
+        self,
+        connection: Connection,
+        *,
+        prefetch: int,
+        priority: int | None,
+        exclusive: bool,
+        stream_offset: StreamOffset | None = None,
     ) -> None:
-        """Subscribe. Raises WireError, TimeoutError. `exclusive`: the queue is made here, for us alone."""
+        """Subscribe. Raises WireError, TimeoutError. `exclusive`: the queue is made here, for us alone.
+
+        `stream_offset`: where to begin in a stream, in RabbitMQ's words.
+        """
         channel = self._channel = await connection.open_channel(self)
         if exclusive:
             await channel.call(commands.Queue.Declare(queue=self.queue, exclusive=True))
         await channel.call(commands.Basic.Qos(prefetch_count=prefetch))
         arguments: FieldTable = {} if priority is None else {"x-priority": priority}
+        if stream_offset is not None:
+            arguments["x-stream-offset"] = stream_offset
         await channel.call(commands.Basic.Consume(queue=self.queue, arguments=arguments))
 
     async def take(self, at_most: int) -> list[Delivery]:
@@ -53,6 +68,12 @@ class Subscription(Silent):
         if self._halted:
             return []
         return [self._buffer.popleft() for _ in range(min(at_most, len(self._buffer)))]
+
+    def taken_now(self) -> list[Delivery]:
+        """What is buffered, without waiting."""
+        batch = list(self._buffer)
+        self._buffer.clear()
+        return batch
 
     def halt(self) -> None:
         """Hand out nothing more. What is buffered goes back when the channel is closed."""

@@ -1,0 +1,196 @@
+"""Reads a stream from an offset, in order, for as long as wanted: each message once, whatever the connection does.
+
+The reader keeps its own place. After a reconnect it goes on with the first message that it has not handed out, so
+there are no doubles and no gaps; only what the stream itself has dropped by age is skipped. `next` is settled as a
+number before anything else, since a reader that has seen nothing yet would not know where to go on.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Final, Literal, Self, TypeAlias
+
+import structlog
+from pamqp import commands
+
+from messaging.connection import Broker
+from messaging.declare import NOT_FOUND
+from messaging.delivery import Delivery
+from messaging.failures import BrokerUnavailable
+from messaging.message import Incoming
+from messaging.subscription import Subscription
+from messaging.wire.connection import Connection
+from messaging.wire.errors import ChannelClosed, WireError
+
+Offset: TypeAlias = Literal["first", "next"] | int | datetime
+"""`first`: the oldest that is kept; `next`: what is published from now on; a number: that message, else the oldest
+after it; a time: what was published from then on, and up to a second and a chunk of what was before it."""
+
+DEFAULT_PREFETCH: Final = 500
+_FIRST_DELAY: Final = timedelta(milliseconds=100)
+_LAST_DELAY: Final = timedelta(seconds=2)
+_TAIL_WITHIN: Final = timedelta(seconds=5)
+_TAIL_PAUSE: Final = timedelta(milliseconds=10)
+_TAIL_QUIET: Final = 3
+"""Round trips in a row without a message, after which the last chunk has come as a whole."""
+
+log = structlog.get_logger(__name__)
+
+
+class StreamReader:
+    """`async for offset, message in StreamReader(broker, "june.events.log", offset="first")`.
+
+    One task at a time may iterate. At most `prefetch` messages are in memory.
+    """
+
+    def __init__(
+        self, broker: Broker, stream: str, *, offset: Offset = "next", prefetch: int = DEFAULT_PREFETCH
+    ) -> None:
+        """Nothing is read before `open`, or the first step of the iteration."""
+        self.stream = stream
+        self._broker = broker
+        self._offset = offset
+        self._prefetch = prefetch
+        self._subscription: Subscription | None = None
+        self._batch: deque[Delivery] = deque()
+        self._closed = False
+
+    @property
+    def subscribed(self) -> bool:
+        """The broker sends us what comes, at this moment."""
+        return self._subscription is not None and self._subscription.error is None
+
+    @property
+    def position(self) -> Offset:
+        """Where it goes on: a number once it is known, and that is after `open` for `next`."""
+        return self._offset
+
+    async def open(self, *, patience: timedelta | None = None) -> None:
+        """Subscribe; `next` means from here on. Raises BrokerUnavailable after `patience` (None: never)."""
+        seconds = None if patience is None else patience.total_seconds()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._subscribe()
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"{self.stream} cannot be read") from error
+
+    async def close(self) -> None:
+        """Read no more; the iteration ends. Idempotent."""
+        self._closed = True
+        self._batch.clear()
+        if self._subscription is not None:
+            self._subscription.halt()
+            await self._subscription.close()
+
+    def __aiter__(self) -> Self:
+        """Itself: a second loop goes on where the first one was left."""
+        return self
+
+    async def __anext__(self) -> tuple[int, Incoming]:
+        """The next message and its offset, waited for as long as it takes, broker outages included."""
+        while not self._closed:
+            while self._batch:
+                delivery = self._batch.popleft()
+                delivery.ack()
+                offset = _offset_of(delivery.message)
+                if not isinstance(self._offset, int) or offset >= self._offset:
+                    self._offset = offset + 1
+                    return offset, delivery.message
+            await self._refill()
+        raise StopAsyncIteration
+
+    async def _refill(self) -> None:
+        await self._subscribe()
+        if self._subscription is not None:
+            self._batch.extend(await self._subscription.take(self._prefetch))
+            if not self.subscribed:
+                log.warning("stream.lost", stream=self.stream, error=str(self._subscription.error))
+
+    async def _subscribe(self) -> None:
+        """Until it works, or until closed. Idempotent."""
+        delay = _FIRST_DELAY
+        while not (self._closed or self.subscribed):
+            try:
+                await self._attempt()
+            except (WireError, BrokerUnavailable, TimeoutError) as error:
+                log.warning("stream.cannot_subscribe", stream=self.stream, error=str(error))
+                await asyncio.sleep(delay.total_seconds())
+                delay = min(delay * 2, _LAST_DELAY)
+
+    async def _attempt(self) -> None:
+        connection = await self._broker.consuming.connection(patience=None)
+        try:
+            if self._offset == "next":
+                self._offset = await _tail(connection, self.stream)
+            self._subscription = await _subscribed(
+                connection, self.stream, prefetch=self._prefetch, offset=self._offset
+            )
+        except ChannelClosed as error:
+            if error.code == NOT_FOUND:
+                await self._broker.restore_topology(connection)
+            raise
+        log.info("stream.subscribed", stream=self.stream, offset=self._offset)
+
+
+async def tail(broker: Broker, stream: str, *, patience: timedelta) -> int:
+    """The offset that the next message will have. Whatever the broker had confirmed before is below it.
+
+    Raises BrokerUnavailable.
+    """
+    connection = await broker.consuming.connection(patience=patience)
+    try:
+        return await _tail(connection, stream)
+    except (WireError, TimeoutError) as error:
+        raise BrokerUnavailable(f"the end of {stream} is not known: {error}") from error
+
+
+async def _tail(connection: Connection, stream: str) -> int:
+    """Reads the last chunk: AMQP 0-9-1 has no other way to ask."""
+    async with asyncio.timeout(_TAIL_WITHIN.total_seconds()):
+        async with _at_last_chunk(connection, stream) as last:
+            end, quiet = 0, 0
+            while quiet < _TAIL_QUIET:
+                messages = await _count(connection, stream)
+                batch = last.taken_now()
+                for delivery in batch:
+                    end = max(end, _offset_of(delivery.message) + 1)
+                    delivery.ack()
+                if last.error is not None:
+                    raise last.error
+                quiet = 0 if batch or (messages and not end) else quiet + 1
+                await asyncio.sleep(_TAIL_PAUSE.total_seconds())
+            return end
+
+
+@asynccontextmanager
+async def _at_last_chunk(connection: Connection, stream: str) -> AsyncIterator[Subscription]:
+    subscription = await _subscribed(connection, stream, prefetch=DEFAULT_PREFETCH, offset="last")
+    try:
+        yield subscription
+    finally:
+        await subscription.close()
+
+
+async def _subscribed(
+    connection: Connection, stream: str, *, prefetch: int, offset: Offset | Literal["last"]
+) -> Subscription:
+    subscription = Subscription(stream)
+    await subscription.open(
+        connection, prefetch=prefetch, priority=None, exclusive=False, stream_offset=offset
+    )
+    return subscription
+
+
+async def _count(connection: Connection, stream: str) -> int:
+    """How many messages the stream has. As a round trip it says, too, that what came before it is here."""
+    channel = await connection.open_channel()
+    answer = await channel.call(commands.Queue.Declare(queue=stream, passive=True))
+    await channel.close()
+    return int(answer.message_count or 0) if isinstance(answer, commands.Queue.DeclareOk) else 0
+
+
+def _offset_of(message: Incoming) -> int:
+    offset = message.headers.get("x-stream-offset")
+    return offset if isinstance(offset, int) else 0
