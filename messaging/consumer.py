@@ -37,6 +37,7 @@ class Consumer:
     the handler. `priority`: `x-priority`, the highest takes all of a single-active-consumer queue on RabbitMQ 4.
     `concurrent`: the handler is called for each delivery on its own, up to `prefetch` at once, in no order.
     `exclusive`: the queue is declared with each subscription, for us alone, and gone with the connection.
+    `on_lost`: called each time the subscription is lost; it comes back by itself.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Consumer:
         priority: int | None = None,
         concurrent: bool = False,
         exclusive: bool = False,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is consumed before `start`."""
         self.queue = queue
@@ -60,6 +62,7 @@ class Consumer:
         self._priority = priority
         self._concurrent = concurrent
         self._exclusive = exclusive
+        self._on_lost = on_lost
         self._subscription: Subscription | None = None
         self._subscribed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -153,6 +156,7 @@ class Consumer:
         if subscription.error is not None:
             self._subscribed.clear()
             log.warning("consumer.lost", queue=self.queue, error=str(subscription.error))
+            self._on_lost()
 
     async def _spawn(self, batch: Sequence[Delivery]) -> None:
         task = asyncio.create_task(self._handle(batch), name=f"handle one of {self.queue}")

@@ -1,8 +1,8 @@
 """Requests and their replies: publish a command, wait for the answer that carries its correlation id.
 
 Replies come to one exclusive queue with a name that stays the same over reconnects. It does not outlive its
-connection, so a reply that is sent while we are away is lost: nothing is sent again by itself, the request ends
-in RequestTimeout, and repeating it under the same message id gives the same answer.
+connection, so a reply that is sent while we are away is lost: nothing is sent again by itself, the requests that
+wait are told at once, and repeating one under the same message id gives the same answer.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from uuid import uuid4
 from messaging.connection import Broker
 from messaging.consumer import Consumer
 from messaging.delivery import Delivery
-from messaging.failures import RequestTimeout
+from messaging.failures import BrokerUnavailable, PublishTimeout, RequestTimeout
 from messaging.message import Incoming, Outgoing
 from messaging.publisher import DEFAULT_PATIENCE, Publisher
 
@@ -27,15 +27,25 @@ class Requester:
     """Sends requests and matches their replies. Any number may wait at once.
 
     `patience`: how soon a request says BrokerUnavailable when the broker is away.
+    `confirm_within`: how soon it says PublishTimeout when the broker is there and silent; None: at its deadline.
     """
 
-    def __init__(self, broker: Broker, *, patience: timedelta = DEFAULT_PATIENCE) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        patience: timedelta = DEFAULT_PATIENCE,
+        confirm_within: timedelta | None = None,
+    ) -> None:
         """Nothing is consumed before `start`."""
         self.reply_queue = f"june.replies.{uuid4()}"
         self._patience = patience
+        self._confirm_within = confirm_within
         self._publisher = Publisher(broker, patience=patience)
         self._waiting: dict[str, asyncio.Future[Incoming]] = {}
-        self._replies = Consumer(broker, self.reply_queue, self._take, prefetch=_PREFETCH, exclusive=True)
+        self._replies = Consumer(
+            broker, self.reply_queue, self._take, prefetch=_PREFETCH, exclusive=True, on_lost=self._lose
+        )
 
     @property
     def ready(self) -> bool:
@@ -54,21 +64,37 @@ class Requester:
         """Publish `command` and return its reply; our own correlation id and reply queue are set on it.
 
         Raises RequestTimeout (outcome unknown), BrokerUnavailable and the other PublishErrors. A command that
-        arrived is not taken back by any of them.
+        arrived is not taken back by any of them; BrokerUnavailable may also mean that its reply was lost.
         """
         correlation_id = uuid4().hex
         reply: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = reply
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                await self._replies.wait_subscribed(patience=self._patience)
                 addressed = replace(command, reply_to=self.reply_queue, correlation_id=correlation_id)
-                await self._publisher.publish(addressed, timeout=timeout)
+                await self._send(addressed, min(timeout, self._confirm_within or timeout))
                 return await reply
         except TimeoutError as error:
             raise RequestTimeout(f"no reply within {timeout.total_seconds():g} s") from error
         finally:
             del self._waiting[correlation_id]
+            if not reply.cancel() and not reply.cancelled():
+                reply.exception()  # seen, so that asyncio does not complain about one that nobody awaited
+
+    async def _send(self, command: Outgoing, confirm_within: timedelta) -> None:
+        """Return once the broker has it, and the reply can reach us."""
+        try:
+            async with asyncio.timeout(confirm_within.total_seconds()):
+                await self._replies.wait_subscribed(patience=self._patience)
+                await self._publisher.publish(command, timeout=confirm_within)
+        except TimeoutError as error:
+            raise PublishTimeout(confirm_within) from error
+
+    def _lose(self) -> None:
+        """The queue is gone, and with it every reply that is on its way."""
+        for reply in self._waiting.values():
+            if not reply.done():
+                reply.set_exception(BrokerUnavailable("lost before the reply"))
 
     async def _take(self, batch: Sequence[Delivery]) -> None:
         for delivery in batch:

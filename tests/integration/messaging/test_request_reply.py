@@ -10,7 +10,7 @@ import pytest
 from messaging.connection import Broker
 from messaging.consumer import Consumer
 from messaging.delivery import Delivery
-from messaging.failures import BrokerUnavailable, RequestTimeout, Unroutable
+from messaging.failures import BrokerUnavailable, PublishTimeout, RequestTimeout, Unroutable
 from messaging.message import Outgoing
 from messaging.publisher import Publisher
 from messaging.request_reply import Requester
@@ -110,4 +110,39 @@ async def test_a_broker_that_is_away_is_told_soon(amqp_url: str) -> None:
         with pytest.raises(BrokerUnavailable):
             await requester.request(message("m"), timeout=SOON)
         assert asyncio.get_running_loop().time() - began < 2
+        await requester.close()
+
+
+async def test_a_request_whose_reply_is_lost_is_told_at_once(amqp_url: str) -> None:
+    """Who waits for a reply when the connection is cut does not wait until the deadline."""
+    async with (
+        TcpProxy.before(amqp_url) as proxy,
+        connected(proxy.url(amqp_url)) as broker,
+        requesting(broker) as requester,
+    ):
+        waiting = asyncio.create_task(requester.request(message("m"), timeout=timedelta(seconds=60)))
+        await until(lambda: len(requester._waiting) == 1)
+        await confirmed(broker)
+        await proxy.cut()
+        with pytest.raises(BrokerUnavailable):
+            await asyncio.wait_for(waiting, SOON.total_seconds())
+
+
+async def confirmed(broker: Broker) -> None:
+    """What was published before is confirmed."""
+    await Publisher(broker).publish(message("later"), timeout=SOON)
+
+
+async def test_a_silent_broker_is_told_before_the_deadline(amqp_url: str) -> None:
+    """A broker that is connected and answers nothing is a PublishTimeout after `confirm_within`."""
+    async with TcpProxy.before(amqp_url) as proxy, connected(proxy.url(amqp_url)) as broker:
+        requester = Requester(broker, confirm_within=timedelta(milliseconds=200))
+        requester.start()
+        await until(lambda: requester.ready)
+        proxy.hang()
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(PublishTimeout):
+            await requester.request(message("m"), timeout=timedelta(seconds=60))
+        assert asyncio.get_running_loop().time() - began < 2
+        proxy.go_on()
         await requester.close()
