@@ -1,6 +1,8 @@
 """What the ingress counts. Label values are few, whatever senders write."""
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from typing import Protocol
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from webhook_ingress.verify import Reason
 
@@ -11,6 +13,19 @@ _KNOWN_EVENTS = frozenset({
     "agent_job_ended",
 })  # fmt: skip
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class SpoolFigures(Protocol):
+    """What is told of a spool."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def used_bytes(self) -> int: ...
+    @property
+    def oldest_s(self) -> float: ...
+    @property
+    def damages(self) -> int: ...
 
 
 class Metrics:
@@ -36,10 +51,33 @@ class Metrics:
         )
         self._publish = Histogram(
             "june_ingress_publish_seconds",
-            "From a verified webhook to the broker's confirm, or to giving up.",
+            "From a verified webhook to where it is safe, or to giving up.",
             buckets=_SECONDS,
             registry=registry,
         )
+        self._spool_records = Gauge(
+            "june_ingress_spool_records", "Events in the spool: depth.", registry=registry
+        )
+        self._spool_bytes = Gauge(
+            "june_ingress_spool_bytes", "The size of the spool's files.", registry=registry
+        )
+        self._spool_oldest = Gauge(
+            "june_ingress_spool_oldest_seconds",
+            "The age of the oldest event in the spool.",
+            registry=registry,
+        )
+        self._spool_damaged = Gauge(
+            "june_ingress_spool_damaged",
+            "Damaged places found in the spool since the start.",
+            registry=registry,
+        )
+
+    def watch(self, spool: SpoolFigures) -> None:
+        """Tell of this spool from now on."""
+        self._spool_records.set_function(lambda: spool.waiting)
+        self._spool_bytes.set_function(lambda: spool.used_bytes)
+        self._spool_oldest.set_function(lambda: spool.oldest_s)
+        self._spool_damaged.set_function(lambda: spool.damages)
 
     def answered(self, status: int) -> None:
         """A request was answered."""
@@ -58,5 +96,5 @@ class Metrics:
         self._dead.inc()
 
     def published(self, seconds: float) -> None:
-        """A publish took so long, confirmed or not."""
+        """It took so long, safe or not."""
         self._publish.observe(seconds)

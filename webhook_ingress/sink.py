@@ -1,11 +1,27 @@
-"""Where events are made safe: the port, and RabbitMQ behind it."""
+"""Where events are made safe: the port, and what is behind it: the broker, else the spool on this machine's disk.
 
+Promises: `put` returns when the broker has confirmed the message, or the disk has it. While anything is in the
+spool, everything new goes in behind it: so no event overtakes an earlier one, and an outage costs nobody a wait
+after the first. Answers come in time: a broker that is late is not waited for.
+"""
+
+import asyncio
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
-from messaging.failures import PublishError
+import structlog
+
+from messaging.failures import PublishError, Unsendable
 from messaging.message import Outgoing
-from messaging.publisher import Publisher
+from webhook_ingress.spool.delivery import Handover, Outlet
+from webhook_ingress.spool.spool import NotSpooled, Spool
+
+log = structlog.get_logger()
+
+CONFIRM_LIMIT: Final = timedelta(milliseconds=250)
+"""Much longer than a confirm takes, and short enough that the events of this time are few: they alone wait."""
+# LiveKit sends nothing else about a room while it waits for an answer: say "later" soon.
+_DISK_LIMIT: Final = timedelta(seconds=1.5)
 
 
 class NotSafe(Exception):
@@ -19,16 +35,67 @@ class EventSink(Protocol):
         """Return when the message is safe. Raises NotSafe, in time for an answer to the sender. Idempotent by id."""
 
 
-class AmqpSink:
-    """Safe is what the broker has confirmed within `timeout`."""
+class SafeSink:
+    """The broker first, the spool when it does not confirm in time."""
 
-    def __init__(self, publisher: Publisher, timeout: timedelta) -> None:
-        self._publisher = publisher
-        self._timeout = timeout
+    def __init__(
+        self,
+        outlet: Outlet,
+        spool: Spool,
+        handover: Handover,
+        *,
+        confirm_limit: timedelta = CONFIRM_LIMIT,
+        disk_limit: timedelta = _DISK_LIMIT,
+    ) -> None:
+        """`handover` is the one of the delivery that empties `spool`."""
+        self._outlet = outlet
+        self._spool = spool
+        self._handover = handover
+        self._confirm_limit = confirm_limit
+        self._disk_limit_s = disk_limit.total_seconds()
+        self._flying: dict[asyncio.Timeout, None] = {}
 
     async def put(self, message: Outgoing) -> None:
-        """Publish and wait for the confirm."""
+        """Publish and wait for the confirm; else write and wait for the disk."""
+        await self._handover.passed()
+        if not self._spool.waiting:
+            failure = await self._published(message)
+            if failure is None:
+                return
+            self._turn_to_spool(failure)
+        await self._spooled(message)
+
+    async def _published(self, message: Outgoing) -> str | None:
+        """None when the broker has it, else why it is to be spooled."""
+        limit = asyncio.timeout(None)
         try:
-            await self._publisher.publish(message, timeout=self._timeout)
+            async with limit:
+                self._flying[limit] = None
+                await self._outlet.publish(message, timeout=self._confirm_limit)
+        except TimeoutError:
+            return "another waits for its confirm in vain"
+        except Unsendable as error:
+            raise NotSafe(str(error)) from error
         except PublishError as error:
-            raise NotSafe(f"{type(error).__name__}: {error}") from error
+            return f"{type(error).__name__}: {error}"
+        finally:
+            self._flying.pop(limit, None)
+        return None
+
+    def _turn_to_spool(self, why: str) -> None:
+        """What else is on its way to the broker need not wait for its own time to run out."""
+        if not self._spool.waiting:
+            log.warning("spool.begun", error=why, flying=len(self._flying))
+        flying, self._flying = self._flying, {}
+        now_s = asyncio.get_running_loop().time()
+        for limit in flying:
+            limit.reschedule(now_s)
+
+    async def _spooled(self, message: Outgoing) -> None:
+        try:
+            async with asyncio.timeout(self._disk_limit_s):
+                await self._spool.put(message)
+        except TimeoutError:
+            raise NotSafe("the disk does not answer") from None
+        except NotSpooled as error:
+            raise NotSafe(str(error)) from error

@@ -93,6 +93,12 @@ def _host(text: str) -> str:
     return text
 
 
+def _folder(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError("must be the path of a folder")
+    return Path(text)
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in words:
@@ -105,6 +111,7 @@ def _one_of(*words: str) -> Callable[[str], str]:
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, BeforeValidator(_whole(0, 65535))]
 Bytes = Annotated[int, BeforeValidator(_whole(1))]
+Folder = Annotated[Path, BeforeValidator(_folder)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Days = Annotated[timedelta, BeforeValidator(lambda text: timedelta(days=_whole(1, 36_500)(text)))]

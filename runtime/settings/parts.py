@@ -15,6 +15,7 @@ from runtime.settings.kinds import (
     DatabaseUrl,
     Days,
     Flag,
+    Folder,
     Host,
     KeysFile,
     LiveKitUrl,
@@ -159,6 +160,14 @@ class IngressSettings(LiveKitKeys, AmqpSettings, AdminSettings, LogSettings):
     ingress_port: Port = setting("JUNE_INGRESS_PORT", "Port for LiveKit's webhooks", default="8080")
     webhook_max_bytes: Bytes = setting(
         "JUNE_WEBHOOK_MAX_BYTES", "The largest body of a webhook, in bytes", default="1048576"
+    )
+    spool_dir: Folder = setting(
+        "JUNE_SPOOL_DIR",
+        "Folder for events that RabbitMQ does not take at the moment; one process has it alone",
+        default="june-spool",
+    )
+    spool_max_bytes: Bytes = setting(
+        "JUNE_SPOOL_MAX_BYTES", "How much `JUNE_SPOOL_DIR` may hold, in bytes", default="1073741824"
     )
     admin_port: Port = setting("JUNE_ADMIN_PORT", _ADMIN_PORT, default="9101")
 
