@@ -16,14 +16,14 @@ from runtime.tasks import SideTaskDied, SideTasks
 
 ROOT = Path(__file__).parents[3]
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import asyncio, sys, time
 from datetime import timedelta
 from runtime import process
 from runtime.settings import LogSettings
 from runtime.tasks import SideTasks
-
-pytestmark = pytest.mark.slow
 
 async def polite(settings, stop):
     print("up", flush=True)
