@@ -6,6 +6,7 @@ URLs that may hold a password show it in no `repr`.
 
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Secret
 
+from runtime.api_keys import ApiKey, read_api_keys
 from runtime.keys import read_keys_file
 from runtime.redaction import redacted
 
@@ -135,3 +137,46 @@ class KeyPairs(Secret[dict[str, str]]):
 
 
 KeysFile = Annotated[KeyPairs, BeforeValidator(_keys_file)]
+
+
+class ApiKeyRing(Secret[tuple[ApiKey, ...]]):
+    """The keys of the HTTP API; shown by their names."""
+
+    def _display(self) -> str:
+        return ", ".join(key.name for key in self.get_secret_value())
+
+
+ApiKeys = Annotated[ApiKeyRing, BeforeValidator(read_api_keys)]
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    for origin in origins:
+        if not _is_url(origin, ("http", "https")) or origin.count("/") != 2 or "@" in origin or "?" in origin:
+            raise ValueError("must be origins such as https://app.example.org, separated by commas")
+    return origins
+
+
+Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
+Count = Annotated[int, BeforeValidator(_whole(1, 1_000_000))]
+
+
+def _trusted_url(text: str) -> str:
+    """Who answers there decides who may come in: nobody on the way may answer in its place."""
+    if not _is_url(text, ("http", "https")):
+        raise ValueError("must be a URL that begins with https://")
+    parts = urlsplit(text)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must be a URL that begins with https://, unless it leads to this machine")
+    return text
+
+
+TrustedUrl = Annotated[str, AfterValidator(_trusted_url)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -4,6 +4,7 @@ Promises: names and defaults are those of the contract; each has a description. 
 Refuses to start without a LiveKit key, or with half of a pair.
 """
 
+from importlib.util import find_spec
 from typing import Self
 
 from pydantic import SecretStr, model_validator
@@ -11,7 +12,9 @@ from pydantic import SecretStr, model_validator
 from runtime.keys import KeyRing, key_ring
 from runtime.settings.kinds import (
     AmqpUrl,
+    ApiKeys,
     Bytes,
+    Count,
     DatabaseUrl,
     Days,
     Flag,
@@ -21,8 +24,12 @@ from runtime.settings.kinds import (
     LiveKitUrl,
     LogFormat,
     LogLevel,
+    Origins,
     Port,
+    Seconds,
+    TrustedUrl,
     WholeSeconds,
+    is_loopback,
 )
 from runtime.settings.loading import Settings, setting
 
@@ -184,6 +191,79 @@ class WorkerSettings(
     """`python -m worker`."""
 
     admin_port: Port = setting("JUNE_ADMIN_PORT", _ADMIN_PORT, default="9102")
+
+
+class ApiCallers(Settings):
+    """Who may use the HTTP API."""
+
+    api_host: Host = setting(
+        "JUNE_API_HOST", "Address of the HTTP API and the live page", default="127.0.0.1"
+    )
+    api_keys: ApiKeys | None = setting(
+        "JUNE_API_KEYS",
+        "Who may use the HTTP API: a line `name sha256-in-hex scope,scope` for each key; scopes are"
+        " `sessions:read`, `sessions:write`, `events:read`, `system:read`",
+        example="backend <64 hexadecimal digits> sessions:read,sessions:write",
+    )
+    api_dev: Flag = setting(
+        "JUNE_API_DEV",
+        "Without any key everybody on this machine may do everything; on loopback only",
+        default="false",
+    )
+    oidc_issuer: TrustedUrl | None = setting(
+        "JUNE_OIDC_ISSUER",
+        "Tokens of this OIDC issuer are taken, too; their scopes are those in the claim `scope`",
+        example="https://login.example.org/",
+    )
+    oidc_audience: str | None = setting(
+        "JUNE_OIDC_AUDIENCE", "The audience that such tokens must name", example="june"
+    )
+    oidc_jwks_url: TrustedUrl | None = setting(
+        "JUNE_OIDC_JWKS_URL",
+        "Where the issuer has its keys",
+        example="https://login.example.org/.well-known/jwks.json",
+    )
+
+    @model_validator(mode="after")
+    def _somebody_may_come_in(self) -> Self:
+        oidc = (self.oidc_issuer, self.oidc_audience, self.oidc_jwks_url)
+        if any(oidc) and not all(oidc):
+            raise ValueError(
+                "JUNE_OIDC_ISSUER: goes with JUNE_OIDC_AUDIENCE and JUNE_OIDC_JWKS_URL: all or none"
+            )
+        if self.api_keys is not None or any(oidc):
+            return self
+        if not self.api_dev:
+            raise ValueError(
+                "JUNE_API_KEYS: is not set, nor is JUNE_OIDC_ISSUER: give each caller a key"
+                " (or, for development on this machine alone, JUNE_API_DEV=true)"
+            )
+        if not is_loopback(self.api_host):
+            raise ValueError("JUNE_API_DEV: lets everybody in, so JUNE_API_HOST must be a loopback address")
+        return self
+
+
+class ApiSettings(ApiCallers, AmqpSettings, AdminSettings, LogSettings):
+    """`python -m session_api`."""
+
+    api_port: Port = setting("JUNE_API_PORT", "Port of the HTTP API and the live page", default="8081")
+    api_max_bytes: Bytes = setting(
+        "JUNE_API_MAX_BYTES", "The largest body of a request, in bytes", default="1048576"
+    )
+    api_timeout: Seconds = setting(
+        "JUNE_API_TIMEOUT_S", "Seconds for which a request waits for June's answer", default="10"
+    )
+    api_max_requests: Count = setting(
+        "JUNE_API_MAX_REQUESTS",
+        "Requests at once, and event streams at once; more are answered 429",
+        default="200",
+    )
+    api_cors_origins: Origins | None = setting(
+        "JUNE_API_CORS_ORIGINS",
+        "Origins whose pages may use the HTTP API, separated by commas; not set: none but its own",
+        example="https://app.example.org",
+    )
+    admin_port: Port = setting("JUNE_ADMIN_PORT", _ADMIN_PORT, default="9103")
 
 
 PARTS: dict[str, type[Settings]] = {"webhook_ingress": IngressSettings, "worker": WorkerSettings}
