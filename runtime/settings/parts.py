@@ -231,6 +231,10 @@ class ApiCallers(Settings):
             raise ValueError(
                 "JUNE_OIDC_ISSUER: goes with JUNE_OIDC_AUDIENCE and JUNE_OIDC_JWKS_URL: all or none"
             )
+        if any(oidc) and find_spec("cryptography") is None:
+            raise ValueError(
+                "JUNE_OIDC_ISSUER: needs the Python package cryptography, which is not installed"
+            )
         if self.api_keys is not None or any(oidc):
             return self
         if not self.api_dev:
