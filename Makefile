@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
 SWITCHED_ON := $(filter-out 0,$(FAST))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench servers lock clean
+.PHONY: help run test lint format bench servers page lock clean
 
 help: ## Says what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ bench: $(STAMP) ## Measures against the yardsticks, in one run
 
 servers: $(STAMP) ## Installs the servers that are missing (minutes, once), and starts none
 	@$(BIN)/python -m deploy.servers prepare
+
+page: ## Gets LiveKit's browser client, with which the live page joins calls (needs npm, once)
+	@session_api/vendor.sh
 
 lock: ## Writes the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) -o requirements.lock
