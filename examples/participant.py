@@ -79,14 +79,20 @@ class HeadlessParticipant:
         *,
         name: str = "mic",
         source: rtc.TrackSource.ValueType = rtc.TrackSource.SOURCE_MICROPHONE,
+        signal: npt.NDArray[np.int16] | None = None,
     ) -> str:
-        """Publish an audio track with a signal like a voice's, until `hush`. The track's sid."""
+        """Publish an audio track until `hush`: `signal`, over and over, else one like a voice's. The track's sid.
+
+        A signal is mono at `SAMPLE_RATE_HZ`.
+        """
         audio = rtc.AudioSource(SAMPLE_RATE_HZ, 1)
         track = rtc.LocalAudioTrack.create_audio_track(name, audio)
         published = await self._room.local_participant.publish_track(
             track, rtc.TrackPublishOptions(source=source)
         )
-        self._speaking[published.sid] = asyncio.create_task(_feed(audio), name=f"speaks {published.sid}")
+        self._speaking[published.sid] = asyncio.create_task(
+            _feed(audio, signal), name=f"speaks {published.sid}"
+        )
         return published.sid
 
     async def hush(self, track_sid: str) -> None:
@@ -189,17 +195,17 @@ def voice_like(seconds: float, *, pitch_hz: float = 140.0) -> npt.NDArray[np.int
     return (harmonics * syllables * 11_000).astype(np.int16)
 
 
-async def _feed(audio: rtc.AudioSource) -> None:
-    for samples in _frames():
+async def _feed(audio: rtc.AudioSource, signal: npt.NDArray[np.int16] | None) -> None:
+    for samples in _frames(voice_like(1.0) if signal is None else signal):
         # Waits while the source's own buffer is full, so this runs at the speed of speech.
         await audio.capture_frame(rtc.AudioFrame(samples.tobytes(), SAMPLE_RATE_HZ, 1, _FRAME_SAMPLES))
 
 
-def _frames() -> Iterator[npt.NDArray[np.int16]]:
-    signal = voice_like(1.0)
+def _frames(signal: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.int16]]:
+    whole = np.pad(signal, (0, -len(signal) % _FRAME_SAMPLES))
     while True:
-        for start in range(0, len(signal), _FRAME_SAMPLES):
-            yield signal[start : start + _FRAME_SAMPLES]
+        for start in range(0, len(whole), _FRAME_SAMPLES):
+            yield whole[start : start + _FRAME_SAMPLES]
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -1,0 +1,5 @@
+"""`python -m cli` is `june`."""
+
+from cli.main import main
+
+main()

@@ -1,0 +1,260 @@
+"""`june up`: all parts of June on this machine, and with `--servers` RabbitMQ and livekit-server, until Ctrl-C.
+
+Promises: the parts are drained before the servers end; when a part ends by itself the others are drained, and the
+end of its log says why.
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from cyclopts import App
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cli.failures import CommandFailed, ExitCode, usage
+from cli.output import clean
+from cli.world import Json, World
+from runtime.settings import PARTS, IngressSettings, SettingsInvalid, load
+
+if TYPE_CHECKING:
+    from cli.parts import Part, Status
+
+WEBHOOK_PATH = "/api/livekit-webhooks"
+LOOK_EVERY_S = 0.5
+STYLES = {"ready": "green", "running": "green", "starting": "yellow", "draining": "yellow"}
+
+
+def register(app: App, world: World) -> None:
+    """Add `june up`."""
+
+    @app.command
+    def up(*, servers: bool = False, log_dir: Path = Path("june-logs"), as_json: Json = False) -> int:
+        """Run all parts of June on this machine until Ctrl-C, which drains them. State is in SQLite by default.
+
+        Admin ports are JUNE_ADMIN_PORT (9101) and the ones after it.
+
+        **Examples**
+
+            june up --servers
+            LIVEKIT_API_KEY=… LIVEKIT_API_SECRET=… june up
+
+        Parameters
+        ----------
+        servers
+            Start RabbitMQ and livekit-server, too, where the environment names none. What they hold is
+            thrown away at the end. They listen on loopback alone.
+        log_dir
+            Where the parts' logs go.
+        """
+        try:
+            with _environment(world, servers=servers) as env:
+                _check(env)
+                log_dir.mkdir(parents=True, exist_ok=True)
+                return world.run(_Up(world, env, log_dir, as_json=as_json).until_stopped())
+        except KeyboardInterrupt:
+            return ExitCode.OK  # while the servers started
+
+
+@contextmanager
+def _environment(world: World, *, servers: bool) -> Iterator[dict[str, str]]:
+    """What the parts are told. The servers end with the block."""
+    env = dict(world.env)
+    if not servers:
+        yield env
+        return
+    if find_spec("deploy") is None:
+        raise usage(
+            "--servers needs the source tree of June, which is not here",
+            hint="start RabbitMQ and LiveKit by docker-compose.yml or by hand, then `june up`",
+        )
+    with _raising_on_sigterm(), _servers(world, env) as ours:
+        yield ours
+
+
+@contextmanager
+def _servers(world: World, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    from deploy import servers as deployed  # noqa: PLC0415 - not there in an installation
+
+    ingress = load(IngressSettings, {"LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s", **_ingress(env)})
+    webhook_url = f"http://127.0.0.1:{ingress.ingress_port}{WEBHOOK_PATH}"
+    key, secret = env.get("LIVEKIT_API_KEY") or "june-dev", env.get("LIVEKIT_API_SECRET")
+    try:
+        with (
+            deployed.rabbitmq(progress=world.say) as rabbit,
+            deployed.livekit(
+                webhook_urls=[webhook_url],
+                api_key=key,
+                api_secret=secret or secrets.token_hex(24),
+                progress=world.say,
+            ) as livekit,
+        ):
+            world.say(f"RabbitMQ {rabbit.version} at {rabbit.url}, livekit-server at {livekit.ws_url}")
+            ours = {
+                **env,
+                "JUNE_AMQP_URL": rabbit.url,
+                "LIVEKIT_WS_URL": livekit.ws_url,
+                "LIVEKIT_API_KEY": livekit.api_key,
+                "LIVEKIT_API_SECRET": livekit.api_secret,
+            }
+            if not any(env.get(name) for name in ("JUNE_API_KEYS", "JUNE_API_KEYS_FILE", "JUNE_OIDC_ISSUER")):
+                ours.setdefault("JUNE_API_DEV", "true")
+            _tell_how_to_ask(world, ours)
+            yield ours
+    except (deployed.ServerError, deployed.InstallError) as error:
+        raise CommandFailed(ExitCode.UNAVAILABLE, "unavailable", str(error)) from error
+
+
+def _ingress(env: Mapping[str, str]) -> dict[str, str]:
+    names = ("JUNE_INGRESS_PORT", "JUNE_INGRESS_HOST")
+    return {name: env[name] for name in names if env.get(name)}
+
+
+def _tell_how_to_ask(world: World, env: Mapping[str, str]) -> None:
+    """The secret is made for this run, on loopback; without it nobody could use `june doctor` beside it."""
+    world.say("In another terminal:")
+    for name in ("JUNE_AMQP_URL", "LIVEKIT_WS_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
+        world.say(f"  export {name}={env[name]}")
+    world.say("  june session create ann")
+
+
+@contextmanager
+def _raising_on_sigterm() -> Iterator[None]:
+    """While servers are started and ended SIGTERM is as Ctrl-C: none is left behind."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check(env: Mapping[str, str]) -> None:
+    """Raises SettingsInvalid with all that keeps any part from starting."""
+    problems: list[str] = []
+    for part, settings in PARTS.items():
+        try:
+            load(settings, {**env, "JUNE_ADMIN_PORT": "0"})
+        except SettingsInvalid as invalid:
+            problems += [f"{part}: {problem}" for problem in invalid.problems]
+    if problems:
+        raise SettingsInvalid(problems)
+
+
+class _Up:
+    """One run."""
+
+    def __init__(self, world: World, env: Mapping[str, str], folder: Path, *, as_json: bool) -> None:
+        self._world = world
+        self._env = env
+        self._folder = folder
+        self._output = world.output(as_json=as_json)
+        self._told: dict[str, object] = {}
+        self._stop = asyncio.Event()
+
+    async def until_stopped(self) -> ExitCode:
+        """0 when a signal stopped it and each part drained; else 1."""
+        from cli import parts as children  # noqa: PLC0415 - aiohttp takes half a second to import
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        first = int(self._env.get("JUNE_ADMIN_PORT") or children.FIRST_ADMIN_PORT)
+        parts: list[Part] = []
+        try:
+            for place, name in enumerate(children.names()):
+                port = first + place if first else 0
+                parts.append(children.start(name, env=self._env, admin_port=port, folder=self._folder))
+            await self._look_after(parts)
+        finally:
+            dead = [part for part in parts if part.ended]
+            # A second Ctrl-C is for those who cannot wait.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, _kill, parts)
+            self._world.say("Draining.")
+            in_order = await children.drained(parts)
+        for part in dead:
+            self._world.say(f"{part.name} ended with exit code {part.process.returncode}; its log ends:")
+            self._world.say(clean_lines(part.last_words()))
+        return ExitCode.OK if in_order and not dead else ExitCode.REFUSED
+
+    async def _look_after(self, parts: "list[Part]") -> None:
+        """Until told to stop, or until a part ends."""
+        import aiohttp  # noqa: PLC0415 - see above
+
+        live = Live(console=self._output.console, auto_refresh=False, transient=False)
+        async with aiohttp.ClientSession() as session:
+            if self._output.is_terminal:
+                live.start()
+            try:
+                while not self._stop.is_set() and not any(part.ended for part in parts):
+                    answers = await asyncio.gather(*(part.status(session) for part in parts))
+                    names = [part.name for part in parts]
+                    self._show(live, parts, dict(zip(names, answers, strict=True)))
+                    await self._pause()
+            finally:
+                live.stop()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_EVERY_S):
+                await self._stop.wait()
+        except TimeoutError:
+            pass
+
+    def _show(self, live: Live, parts: "list[Part]", seen: "Mapping[str, Status]") -> None:
+        if self._output.is_terminal:
+            live.update(_table(parts, seen), refresh=True)
+            return
+        for name, status in seen.items():
+            if self._told.get(name) != status:
+                self._told[name] = status
+                thing = {"part": name, "state": status.state.value, "why": status.why}
+                if self._output.is_json:
+                    self._output.json(thing)
+                else:
+                    self._output.line("\t".join(clean(value or "-") for value in thing.values()))
+
+
+def _kill(parts: "list[Part]") -> None:
+    for part in parts:
+        part.kill()
+
+
+def _table(parts: "list[Part]", seen: "Mapping[str, Status]") -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("part", "state", "since", "log", ""):
+        table.add_column(title)
+    now = asyncio.get_running_loop().time()
+    for part in parts:
+        status = seen[part.name]
+        table.add_row(
+            Text(part.name, "bold"),
+            Text(status.state, STYLES.get(status.state, "bold red")),
+            Text(_minutes(now - part.began)),
+            Text(os.fspath(part.log), "dim"),
+            Text(clean(status.why), "yellow"),
+        )
+    table.caption = "Ctrl-C drains and ends"
+    table.caption_justify = "left"
+    return table
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
+
+
+def clean_lines(text: str) -> str:
+    """Many lines, each without control characters."""
+    return "\n".join(f"  {clean(line)}" for line in text.splitlines())

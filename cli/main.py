@@ -1,0 +1,99 @@
+"""Puts `june` together and runs it: the one place where errors become exit codes.
+
+Promises: 0 done, 1 refused, 2 the command line or the settings are wrong, 3 something did not answer, 130 Ctrl-C.
+Results go to standard output alone; errors to standard error, with `--json` as a line of JSON.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+from rich.text import Text
+
+from cli.commands import bench, config, dead, doctor, join, key, people, session, up, watch
+from cli.failures import CommandFailed, ExitCode
+from cli.output import clean
+from cli.world import World
+from messaging.failures import PublishError
+from runtime import logs
+from runtime.settings import SettingsInvalid
+
+INTERRUPTED = 130
+
+HELP = """\
+June gives every conversation a LiveKit room and keeps the speech and AI services in step with it.
+
+Where RabbitMQ and the rest are, environment variables say: `june config` shows them, `june doctor` checks them.
+Exit codes: 0 done, 1 refused, 2 wrong command line or settings, 3 something did not answer.
+"""
+
+
+def build(world: World) -> App:
+    """The whole command line. Nothing is read or connected."""
+    app = App(
+        name="june",
+        help=HELP,
+        help_format="markdown",
+        version_flags=[],
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+        console=Console(file=world.out),
+        error_console=Console(file=world.err),
+    )
+    for module in (session, people, join, watch, dead, doctor, up, bench, key, config):
+        module.register(app, world)
+    app.register_install_completion_command()
+    return app
+
+
+def run(arguments: Sequence[str], world: World) -> int:
+    """Run one command line: its exit code."""
+    try:
+        result = build(world)(arguments, exit_on_error=False)
+    except CycloptsError:
+        return ExitCode.USAGE  # its parser has said why
+    except CommandFailed as failed:
+        _say(world, failed, as_json="--json" in arguments)
+        return failed.code
+    except SettingsInvalid as invalid:
+        world.say("june: the settings are wrong")
+        for problem in invalid.problems:
+            world.say(f"  {problem}")
+        return ExitCode.USAGE
+    except PublishError as error:
+        away = CommandFailed(ExitCode.UNAVAILABLE, "unavailable", str(error), hint="`june doctor` looks why")
+        _say(world, away, as_json="--json" in arguments)
+        return away.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return ExitCode.OK  # whoever read has read enough, as `head` does
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def main() -> None:
+    """The console script. Never returns."""
+    # The reasons of what goes wrong are told once, by `run`; what libraries remark on the way is not for a person.
+    logs.configure("june", log_format="console", level="error")
+    code = run(sys.argv[1:], World())
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = None  # else the interpreter would flush it once more, and complain
+    sys.exit(code)
+
+
+def _say(world: World, failed: CommandFailed, *, as_json: bool) -> None:
+    if as_json:
+        details = [{"field": detail.field, "problem": detail.problem} for detail in failed.details]
+        error = {"code": failed.error, "message": str(failed), "hint": failed.hint, "details": details}
+        world.say(json.dumps({"error": error}))
+        return
+    console = Console(file=world.err, highlight=False, soft_wrap=True)
+    console.print(Text.assemble((f"june: {failed.error}: ", "bold red"), clean(str(failed))))
+    for detail in failed.details:
+        console.print(Text(clean(f"  {detail.field}: {detail.problem}")))
+    if failed.hint:
+        console.print(Text(f"  → {failed.hint}", "dim"))
