@@ -60,6 +60,7 @@ class Renderer:
         rendered = Rendered(state=state)
         for effect in effects:
             self._one(rendered, effect, cause, now)
+        rendered.state = _with_sequence(state, len(rendered.messages))
         return rendered
 
     def _one(self, rendered: Rendered, effect: fx.Effect, cause: Cause, now: datetime) -> None:
@@ -97,7 +98,7 @@ class Renderer:
         exchange, data, expires_after = self._data(session, effect, now)
         if getattr(data, "attempt", None) not in {None, 1} and expires_after is not None:
             rendered.counts["attempt_again"] += 1
-        sequence = session.sequence + 1
+        sequence = session.sequence + len(rendered.messages) + 1
         message_id = str(uuid.uuid4())
         envelope = session_message(
             data,
@@ -107,9 +108,6 @@ class Renderer:
             room_name=session.room_name,
             sequence=sequence,
             traceparent=cause.traceparent,
-        )
-        rendered.state = dataclasses.replace(
-            rendered.state, session=dataclasses.replace(session, sequence=sequence)
         )
         rendered.messages.append(
             OutboxMessage(
@@ -220,6 +218,14 @@ def store(tx: Transaction, before: State, rendered: Rendered) -> None:
     rendered.errands = [
         dataclasses.replace(errand, errand_id=tx.put_errand(errand)) for errand in rendered.errands
     ]
+
+
+def _with_sequence(state: State, messages: int) -> State:
+    """The state after so many messages of its session."""
+    if state.session is None or not messages:
+        return state
+    session = dataclasses.replace(state.session, sequence=state.session.sequence + messages)
+    return dataclasses.replace(state, session=session)
 
 
 def _history_entry(entry: fx.HistoryEntry) -> HistoryEntry:
