@@ -191,4 +191,7 @@ def _moment(payload: Mapping[str, Any]) -> datetime | None:
 
 
 def _first(message: Mapping[str, Any], spellings: tuple[str, ...]) -> Any:
-    return next((message[name] for name in spellings if message.get(name) is not None), None)
+    for name in spellings:
+        if (value := message.get(name)) is not None:
+            return value
+    return None
