@@ -80,10 +80,14 @@ def key_of(message: Incoming) -> str:
     return hashlib.sha256(head + message.body).hexdigest()[:KEY_LENGTH]
 
 
+def check_choice(keys: Sequence[str], *, everything: bool) -> None:
+    """Either some or all. Raises CommandFailed."""
+    if everything == bool(keys) or not all(keys):
+        raise usage("say which: keys of `june dead list`, or --all")
+
+
 def chosen(letters: Sequence[Incoming], keys: Sequence[str], *, everything: bool) -> list[int]:
     """The places of those that are meant, by key, the beginning of one, or message id. Raises CommandFailed."""
-    if everything == bool(keys):
-        raise usage("say which: keys of `june dead list`, or --all")
     if everything:
         return list(range(len(letters)))
     found = [_places(letters, key) for key in keys]

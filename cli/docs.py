@@ -35,6 +35,8 @@ def render() -> str:
     contents = re.search(r"^## Table of Contents\n.*?(?=^\*\*|^## )", commands, re.MULTILINE | re.DOTALL)
     if contents is not None:
         commands = commands.replace(contents[0], "")
+    # Where the program was started by `-m`, the usage would say so.
+    commands = re.sub(r"^(june .*?) -m [\w.]+", r"\1", commands, flags=re.MULTILINE)
     return _HEAD + re.sub(r"[ \t]+$", "", commands, flags=re.MULTILINE).rstrip() + "\n"
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.commands import bench, config, dead, doctor, join, key, people, session, up, watch
-from cli.failures import CommandFailed, ExitCode
+from cli.failures import CommandFailed, ExitCode, usage
 from cli.output import clean
 from cli.world import World
 from messaging.failures import PublishError
@@ -51,6 +51,7 @@ def build(world: World) -> App:
 def run(arguments: Sequence[str], world: World) -> int:
     """Run one command line: its exit code."""
     try:
+        _check_text(arguments)
         result = build(world)(arguments, exit_on_error=False)
     except CycloptsError:
         return ExitCode.USAGE  # its parser has said why
@@ -83,6 +84,15 @@ def main() -> None:
     except BrokenPipeError:
         sys.stdout = None  # else the interpreter would flush it once more, and complain
     sys.exit(code)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """The shell hands over any bytes; what is not UTF-8 could be in no message."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise usage(f"{argument!a} is not UTF-8") from None
 
 
 def _say(world: World, failed: CommandFailed, *, as_json: bool) -> None:

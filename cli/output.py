@@ -108,7 +108,9 @@ def clean(text: str) -> str:
 def cell(value: Any) -> str:
     """A value as one line of text: `-` for nothing, JSON for what has parts."""
     match value:
-        case None | "" | [] | {}:
+        case None | "" | []:
+            return _NOTHING
+        case dict() if not value:
             return _NOTHING
         case str():
             return clean(value)

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from cli.dead_letters import Letter, age, chosen, headers_of, readable_body
-from cli.failures import ExitCode
+from cli.dead_letters import Letter, age, check_choice, chosen, headers_of, readable_body
+from cli.failures import ExitCode, usage
 from cli.output import Column
 from cli.world import Json, World, broker_at
 from messaging.browse import MOST, browsing
@@ -82,6 +82,8 @@ def _show(app: App, world: World) -> None:
             june dead show 3f2a
             june dead show 3f2a --json | jq .body
         """
+        if not keys:
+            raise usage("say which: keys of `june dead list`")
         world.run(_print_letters(world, keys, as_json=as_json))
 
 
@@ -102,6 +104,7 @@ def _replay(app: App, world: World) -> None:
         everything
             All that there are.
         """
+        check_choice(keys, everything=everything)
         return world.run(_settle(world, keys, everything=everything, as_json=as_json, back=True))
 
 
@@ -120,6 +123,7 @@ def _drop(app: App, world: World) -> None:
         everything
             All that there are.
         """
+        check_choice(keys, everything=everything)
         return world.run(_settle(world, keys, everything=everything, as_json=as_json, back=False))
 
 
