@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ ANSWER_WITHIN_S = 15.0
 SOON_S = 30.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Received:
     """One message as it came."""
 
@@ -43,7 +44,7 @@ class Received:
             message=message,
         )
 
-    @property
+    @cached_property
     def envelope(self) -> dict[str, Any]:
         """The body as JSON."""
         envelope: dict[str, Any] = json.loads(self.body)
@@ -74,26 +75,44 @@ class Inbox:
         self._came.set()
 
     async def until(
-        self, enough: Callable[[list[Received]], bool], *, within_s: float = SOON_S, what: str = ""
+        self, enough: Callable[[list[Received]], bool], *, within_s: float = SOON_S, what: str = "it"
     ) -> list[Received]:
-        """All that came, as soon as they are enough."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not enough(self.all):
-                    self._came.clear()
-                    await self._came.wait()
-        except TimeoutError:
-            last = [f"{one.routing_key} {one.body[:300]!r}" for one in self.all[-12:]]
-            text = "\n".join(last)
-            raise AssertionError(
-                f"{what or 'it'} did not come within {within_s} s; of {len(self.all)} the last:\n{text}"
-            ) from None
+        """All that came, as soon as they are enough. For few messages: it looks at all of them each time."""
+        await self._wait(lambda: enough(self.all), within_s, what)
         return list(self.all)
+
+    async def each_until(
+        self, done: Callable[[Received], bool], *, within_s: float = SOON_S, what: str = "it"
+    ) -> Received:
+        """Show each message once, from the first one on, until one is the last that was waited for."""
+        seen = 0
+
+        def last_one() -> bool:
+            nonlocal seen
+            while seen < len(self.all):
+                seen += 1
+                if done(self.all[seen - 1]):
+                    return True
+            return False
+
+        await self._wait(last_one, within_s, what)
+        return self.all[seen - 1]
 
     async def first(self, matches: Callable[[Received], bool], **more: Any) -> Received:
         """The first that matches, now or later."""
-        found = await self.until(lambda some: any(map(matches, some)), **more)
-        return next(one for one in found if matches(one))
+        return await self.each_until(matches, **more)
+
+    async def _wait(self, enough: Callable[[], bool], within_s: float, what: str) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                while not enough():
+                    self._came.clear()
+                    await self._came.wait()
+        except TimeoutError:
+            text = "\n".join(f"{one.routing_key} {one.body[:300]!r}" for one in self.all[-12:])
+            raise AssertionError(
+                f"{what} did not come within {within_s} s; of {len(self.all)} the last:\n{text}"
+            ) from None
 
 
 class Client:
@@ -104,19 +123,24 @@ class Client:
         self._stack = AsyncExitStack()
         self._channel: AbstractChannel
         self._replies: AbstractQueue
-        self.replies = Inbox()
+        self._answers: dict[str, asyncio.Future[Received]] = {}
 
     async def __aenter__(self) -> Self:
         connection = await self._stack.enter_async_context(await aio_pika.connect(self._url))
         self._channel = await connection.channel()
         self._replies = await self._channel.declare_queue(exclusive=True)
-        await self._consume(self._replies, self.replies)
+        await self._replies.consume(self._answered, no_ack=True)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    async def _answered(self, message: AbstractIncomingMessage) -> None:
+        answer = self._answers.get(message.correlation_id or "")
+        if answer is not None and not answer.done():
+            answer.set_result(Received.of(message))
 
     # What June publishes.
 
@@ -168,6 +192,7 @@ class Client:
     ) -> str:
         """Publish a command's bytes; the correlation id. `reply_to`: empty for our own queue, `None` for nobody."""
         correlation_id = correlation_id or str(uuid.uuid4())
+        self._answers[correlation_id] = asyncio.get_running_loop().create_future()
         await self.publish(
             "june.commands",
             routing_key,
@@ -179,12 +204,12 @@ class Client:
         return correlation_id
 
     async def reply(self, correlation_id: str, *, within_s: float = ANSWER_WITHIN_S) -> Received:
-        """The reply with this correlation id."""
-        return await self.replies.first(
-            lambda one: one.message.correlation_id == correlation_id,
-            within_s=within_s,
-            what=f"the reply to {correlation_id}",
-        )
+        """The first reply to what was sent with this correlation id."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._answers.pop(correlation_id)
+        except TimeoutError:
+            raise AssertionError(f"no reply to {correlation_id} within {within_s} s") from None
 
     async def ask_bytes(
         self, body: bytes, *, within_s: float = ANSWER_WITHIN_S, **how: Any

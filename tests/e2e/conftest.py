@@ -1,54 +1,79 @@
-"""June as a client meets it: real processes before a real RabbitMQ.
+"""The live page in a browser, for the tests that ask for it by fixture.
 
-`june` is one installation for a module: fast, and left as it was found. `install` makes one for a single test, to be
-broken.
+What they need is got before the first test, outside of the tests' time limits. The imports are late, so that the other
+tests of this folder need no browser.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 
-from deploy.servers import RabbitMQ
-from tests.e2e.client import Client, Inbox
-from tests.e2e.installation import JUNE_SENDS, Install, Installation, installed
+from tests.conftest import _progress
+from tests.e2e.fixtures import client, inbox, install, june
+from tests.support.page_api import KEY, PageApi, serving
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+__all__ = ["client", "inbox", "install", "june"]  # fixtures of processes, for all tests of this folder
+
+Visit = Callable[..., Awaitable["Page"]]
+
+collect_ignore_glob = [] if find_spec("playwright") else ["test_live_*.py"]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def june(
-    rabbitmq_server: RabbitMQ, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Installation]:
-    """An installation that the module's tests share: give every room, session and user a name of its own."""
-    url = rabbitmq_server.new_vhost()
-    async with installed(url, tmp_path_factory.mktemp("june")) as installation:
-        yield installation
-    rabbitmq_server.delete_vhost(url)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.option.collectonly:
+        return
+    if any("browser" in getattr(item, "fixturenames", ()) for item in session.items):
+        from tests.support.browser import prepare
+
+        prepare(_progress(session.config))
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for the tests of a module; each opens windows of its own."""
+    from tests.support.browser import chromium
+
+    async with chromium() as browser:
+        yield browser
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def client(june: Installation) -> AsyncIterator[Client]:
-    """A client of the module's installation."""
-    async with Client(june.amqp_url) as client:
-        yield client
+async def api() -> AsyncIterator[PageApi]:
+    """The page, and an API that answers from memory."""
+    async with serving(PageApi()) as api:
+        yield api
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def inbox(client: Client) -> Inbox:
-    """All that June publishes during the test."""
-    return await client.subscribe(*JUNE_SENDS)
+async def visit(browser: Browser, api: PageApi) -> AsyncIterator[Visit]:
+    """Opens the page in a window of its own, with the key given. No window may see an error or a policy broken."""
+    from playwright.async_api import expect
 
+    contexts, wrong = [], []
 
-@pytest.fixture
-def install(tmp_path: Path) -> Install:
-    """Makes an installation for this test alone."""
+    async def visit(path: str = "", *, key: str | None = KEY, **options: Any) -> Page:
+        context = await browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
+        contexts.append(context)
+        page = await context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
+        if key is not None:
+            await page.add_init_script(f"sessionStorage.setItem('june-api-key', {json.dumps(key)})")
+        await page.goto(api.url + path)
+        if key == KEY and "guest" not in path:
+            await expect(page.locator("#stream-words")).to_have_text("live")
+        return page
 
-    def make(
-        amqp_url: str, *, workers: int = 1, **settings: str
-    ) -> AbstractAsyncContextManager[Installation]:
-        return installed(amqp_url, tmp_path, workers=workers, **settings)
-
-    return make
+    yield visit
+    for context in contexts:
+        await context.close()
+    assert wrong == []

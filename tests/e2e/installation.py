@@ -43,7 +43,7 @@ async def installed(
     amqp_url: str, directory: Path, *, workers: int = 1, **settings: str
 ) -> AsyncIterator[Installation]:
     """Parts started, and stopped by SIGTERM: whoever does not drain fails the test."""
-    port = free_port()
+    port = int(settings.get("JUNE_INGRESS_PORT") or free_port())
     url = f"http://127.0.0.1:{port}/api/livekit-webhooks"
     async with FakeLiveKit(webhook_urls=[url], pace=0.1) as livekit, aiohttp.ClientSession() as session:
         env = {

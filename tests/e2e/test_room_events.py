@@ -5,77 +5,44 @@ Whatever order, copies and losses the webhooks have, what comes out tells one st
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import random
-import re
 import uuid
-import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import jwt
 import pytest
 import pytest_asyncio
 
-from tests.e2e.client import CONTENT_TYPE, Client, Inbox, Received, types
+from tests.e2e.client import Client, Inbox, types
 from tests.e2e.installation import JUNE_SENDS, Install, Installation
-from tests.e2e.webhooks import Body, RoomStory, microphone, person
+from tests.e2e.stories import (
+    CREATED,
+    ENDED,
+    JOB,
+    JOINED,
+    LEFT,
+    PUBLISHED,
+    START,
+    STARTED,
+    STOP,
+    UNPUBLISHED,
+    consistent,
+    conversation,
+    is_time,
+    only,
+    over,
+    partition,
+    post_side_by_side,
+    room_name,
+    told,
+)
+from tests.e2e.webhooks import RoomStory, microphone, person
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-CREATED, STARTED, ENDED = (f"june.session.{what}.v1" for what in ("created", "started", "ended"))
-JOINED, LEFT = "june.participant.joined.v1", "june.participant.left.v1"
-PUBLISHED, UNPUBLISHED = "june.track.published.v1", "june.track.unpublished.v1"
-START, STOP, JOB = "june.stt.start.v1", "june.stt.stop.v1", "june.job.changed.v1"
-EVERY_ENVELOPE = {
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "subject",
-    "time",
-    "datacontenttype",
-    "partitionkey",
-    "sequence",
-    "traceparent",
-    "data",
-}
-
-
-def room_name() -> str:
-    """One that no other test uses."""
-    return f"room {uuid.uuid4().hex[:12]}"
-
-
-async def told(june: Installation, inbox: Inbox, *names: str) -> dict[str, list[Received]]:
-    """All that was told of these rooms, once what was posted before is dealt with.
-
-    A room of its own goes through each partition behind them: when that has ended, so has what was before it.
-    """
-    marks = [name_in_partition(number) for number in {partition(name) for name in names}]
-    for mark in marks:
-        story = RoomStory(mark)
-        await june.webhook.all(story.started(), story.finished())
-    waiting = set(marks)
-    await inbox.until(
-        lambda some: waiting <= {one.envelope["partitionkey"] for one in some if one.type == ENDED},
-        what=f"the end of {marks}",
-    )
-    return {name: [one for one in inbox.all if one.envelope["partitionkey"] == name] for name in names}
-
-
-def partition(name: str) -> int:
-    """Of a room, by the contract's formula."""
-    return zlib.crc32(name.encode()) % 16
-
-
-def name_in_partition(number: int) -> str:
-    """A new room's name that the formula sends there."""
-    return next(name for name in iter(room_name, "") if partition(name) == number)
-
 
 # One conversation, as it should be.
 
@@ -97,7 +64,7 @@ async def test_one_conversation_in_order(june: Installation, inbox: Inbox) -> No
     shown = {"sid": ann["sid"], "identity": "ann", "name": "Ann", "kind": "standard", "metadata": "{}"}
     for type_ in (JOINED, LEFT):
         data = dict(by_type[type_].data)
-        _is_time(data.pop("at"))
+        is_time(data.pop("at"))
         assert data == about | {"participant": shown}
     track = {
         "sid": mic["sid"],
@@ -108,9 +75,9 @@ async def test_one_conversation_in_order(june: Installation, inbox: Inbox) -> No
     }
     for type_ in (PUBLISHED, UNPUBLISHED):
         data = dict(by_type[type_].data)
-        _is_time(data.pop("at"))
+        is_time(data.pop("at"))
         assert data == about | {"participant": {"sid": ann["sid"], "identity": "ann"}, "track": track}
-    _consistent(messages)
+    consistent(messages)
 
 
 async def test_an_stt_job_has_every_field(june: Installation, inbox: Inbox) -> None:
@@ -118,10 +85,10 @@ async def test_an_stt_job_has_every_field(june: Installation, inbox: Inbox) -> N
     story, ann, mic = RoomStory(room_name()), person("ann", name="Ann"), microphone()
     await june.webhook.all(story.started(), story.joined(ann), story.published(ann, mic), story.finished())
     messages = (await told(june, inbox, story.name))[story.name]
-    start, stop = _only(messages, START), _only(messages, STOP)
+    start, stop = only(messages, START), only(messages, STOP)
     data = dict(start.data)
     token = jwt.decode(data.pop("token"), june.livekit.api_secret, algorithms=["HS256"])
-    _is_time(data.pop("expires_at"))
+    is_time(data.pop("expires_at"))
     job_id = data.pop("job_id")
     assert data == {
         "attempt": 1,
@@ -193,8 +160,8 @@ async def test_a_stop_says_why(
             await client.ok("june.session.delete.v1", {"session_id": begun[0].envelope["subject"]})
     await june.webhook.all(story.unpublished(ann, mic), story.left(ann), story.finished())
     messages = (await told(june, inbox, story.name))[story.name]
-    assert _only(messages, STOP).data["reason"] == reason
-    _consistent(messages)
+    assert only(messages, STOP).data["reason"] == reason
+    consistent(messages)
 
 
 # Which tracks are voices.
@@ -237,7 +204,7 @@ async def test_one_job_for_each_human_voice(june: Installation, inbox: Inbox) ->
     }
     kinds = {one.data["participant"]["kind"] for one in messages if one.type == JOINED}
     assert kinds == {"standard", "sip", "connector", "agent", "egress", "ingress", "bridge"}
-    _consistent(messages)
+    consistent(messages)
 
 
 async def test_own_bots_do_not_appear(june: Installation, inbox: Inbox) -> None:
@@ -273,28 +240,6 @@ async def test_stt_off_means_no_jobs(june: Installation, client: Client, inbox: 
 # Any order, copies and losses.
 
 
-def conversation(story: RoomStory, dice: random.Random) -> tuple[list[Body], set[str]]:
-    """What happens in a room with a few people, in LiveKit's order; which tracks are voices."""
-    bodies, voices = [story.started()], set()
-    for number in range(dice.randint(1, 3)):
-        who = person(f"person-{number % 2}", kind=dice.choice([None, None, "SIP", "AGENT"]))
-        bodies.append(story.joined(who))
-        for _ in range(dice.randint(0, 2)):
-            track = microphone() if dice.random() < 0.7 else microphone(type="VIDEO", source="CAMERA")
-            if "type" not in track and who.get("kind") != "AGENT":
-                voices.add(track["sid"])
-            bodies += [story.published(who, track), story.unpublished(who, track)]
-        bodies.append(story.left(who))
-    return [*bodies, story.finished()], voices
-
-
-async def _post_side_by_side(june: Installation, plans: Sequence[Sequence[Body]]) -> None:
-    async def one(plan: Sequence[Body]) -> None:
-        await june.webhook.all(*plan)
-
-    await asyncio.gather(*(one(plan) for plan in plans))
-
-
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_order_with_copies_tells_one_story(june: Installation, inbox: Inbox, seed: int) -> None:
     """Events permuted and doubled: each sid once and in order, every job stopped, everything over."""
@@ -305,10 +250,10 @@ async def test_any_order_with_copies_tells_one_story(june: Installation, inbox: 
         bodies, voices[story.name] = conversation(story, dice)
         copies = dice.choices(bodies, k=len(bodies) // 2)
         plans.append(dice.sample(bodies + copies, k=len(bodies) + len(copies)))
-    await _post_side_by_side(june, plans)
+    await post_side_by_side(june, plans)
     for name, messages in (await told(june, inbox, *voices)).items():
-        _consistent(messages)
-        _over(messages)
+        consistent(messages)
+        over(messages)
         assert {one.data["track"]["sid"] for one in messages if one.type == START} <= voices[name]
 
 
@@ -325,9 +270,9 @@ async def test_any_order_before_the_end_starts_every_voice_that_lives(
         bodies, voices[story.name] = conversation(story, dice)
         lasting = [body for body in bodies if body["event"] not in ends]
         plans.append(dice.sample(lasting * 2, k=len(lasting) * 2))
-    await _post_side_by_side(june, plans)
+    await post_side_by_side(june, plans)
     for (name, messages), plan in zip((await told(june, inbox, *voices)).items(), plans, strict=True):
-        _consistent(messages)
+        consistent(messages)
         started = Counter(one.data["track"]["sid"] for one in messages if one.type == START)
         assert started == Counter(voices[name])
         joined = Counter(one.data["participant"]["sid"] for one in messages if one.type == JOINED)
@@ -347,10 +292,10 @@ async def test_lost_events_leave_nothing_running(june: Installation, inbox: Inbo
         bodies, _ = conversation(story, dice)
         kept = [body for body in bodies if lost not in body["event"] and dice.random() > 0.1]
         plans.append([*dice.sample(kept, k=len(kept)), story.finished()])
-    await _post_side_by_side(june, plans)
+    await post_side_by_side(june, plans)
     for messages in (await told(june, inbox, *(story.name for story in stories))).values():
-        _consistent(messages)
-        _over(messages)
+        consistent(messages)
+        over(messages)
 
 
 async def test_every_order_of_a_short_story(june: Installation, inbox: Inbox) -> None:
@@ -362,10 +307,10 @@ async def test_every_order_of_a_short_story(june: Installation, inbox: Inbox) ->
         steps += [story.left(ann), story.finished()]
         stories.append(story)
         plans.append([steps[index] for index in order])
-    await _post_side_by_side(june, plans)
+    await post_side_by_side(june, plans)
     for messages in (await told(june, inbox, *(story.name for story in stories))).values():
-        _consistent(messages)
-        _over(messages)
+        consistent(messages)
+        over(messages)
 
 
 async def test_a_track_waits_for_its_participant(june: Installation, inbox: Inbox) -> None:
@@ -378,7 +323,7 @@ async def test_a_track_waits_for_its_participant(june: Installation, inbox: Inbo
     await june.webhook.all(story.joined(bot), story.joined(ann))
     messages = (await told(june, inbox, story.name))[story.name]
     assert [one.data["track"]["sid"] for one in messages if one.type == START] == [mic["sid"]]
-    _consistent(messages)
+    consistent(messages)
 
 
 async def test_what_is_first_seen_leaving_is_gone(june: Installation, inbox: Inbox) -> None:
@@ -410,7 +355,7 @@ async def test_an_identity_comes_back_under_a_new_sid(june: Installation, inbox:
         second["sid"],
     ]
     assert [one.data["track_sid"] for one in messages if one.type == STOP] == [first["sid"]]
-    _consistent(messages)
+    consistent(messages)
 
 
 async def test_a_connection_that_came_to_nothing_is_nobody(june: Installation, inbox: Inbox) -> None:
@@ -419,7 +364,7 @@ async def test_a_connection_that_came_to_nothing_is_nobody(june: Installation, i
     await june.webhook.all(story.started(), story.aborted(ann), story.joined(bob), story.aborted(bob))
     messages = (await told(june, inbox, story.name))[story.name]
     assert types(messages) == [CREATED, STARTED, JOINED, LEFT]
-    _consistent(messages)
+    consistent(messages)
 
 
 async def test_sids_may_repeat_over_rooms(june: Installation, inbox: Inbox) -> None:
@@ -429,9 +374,9 @@ async def test_sids_may_repeat_over_rooms(june: Installation, inbox: Inbox) -> N
         await june.webhook.all(story.started(), story.joined(ann), story.published(ann, mic))
     await june.webhook(first.left(ann))
     messages = await told(june, inbox, first.name, second.name)
-    starts = [_only(messages[story.name], START).data["job_id"] for story in (first, second)]
+    starts = [only(messages[story.name], START).data["job_id"] for story in (first, second)]
     assert starts[0] != starts[1]
-    assert _only(messages[first.name], STOP).data["job_id"] == starts[0]
+    assert only(messages[first.name], STOP).data["job_id"] == starts[0]
     assert STOP not in types(messages[second.name])
 
 
@@ -446,7 +391,7 @@ async def test_a_room_may_open_again_under_its_name(june: Installation, inbox: I
     assert len(subjects) == 2
     ended = [one.envelope["subject"] for one in messages if one.type == ENDED]
     assert ended == subjects[:1]
-    _consistent(messages)
+    consistent(messages)
 
 
 # Names and texts that are hard on software.
@@ -469,14 +414,14 @@ async def test_hostile_names_come_through_as_they_are(june: Installation, inbox:
     mic = microphone(name=text)
     await june.webhook.all(story.started(), story.joined(who), story.published(who, mic), story.finished())
     messages = (await told(june, inbox, name))[name]
-    joined, start = _only(messages, JOINED), _only(messages, START)
+    joined, start = only(messages, JOINED), only(messages, START)
     assert joined.data["room_name"] == name
     shown = joined.data["participant"]
     assert (shown["identity"], shown["name"], shown["metadata"]) == (text, text, text * 100)
-    assert _only(messages, PUBLISHED).data["track"]["name"] == text
+    assert only(messages, PUBLISHED).data["track"]["name"] == text
     assert jwt.decode(start.data["token"], options={"verify_signature": False})["video"]["room"] == name
     assert start.data["report_to"]["routing_key"] == f"p{partition(name):02d}.report"
-    _consistent(messages)
+    consistent(messages)
 
 
 # What June has no use for, and what cannot be read.
@@ -551,8 +496,8 @@ async def test_wrong_shapes_hold_nothing_up(june: Installation, inbox: Inbox) ->
         await june.webhook.all(story.started(), story.joined(person("bob")), story.finished())
         stories.append(story)
     for messages in (await told(june, inbox, *(story.name for story in stories))).values():
-        _consistent(messages)
-        _over(messages)
+        consistent(messages)
+        over(messages)
         assert "bob" in [one.data["participant"]["identity"] for one in messages if one.type == JOINED]
 
 
@@ -592,7 +537,7 @@ async def test_a_final_transcript_is_told_and_asked(june: Installation, client: 
     """A report of a job becomes one transcript event and one AI turn; copies and partials change nothing."""
     story, ann, mic = RoomStory(room_name()), person("ann", name="Ann"), microphone()
     await june.webhook.all(story.started(), story.joined(ann), story.published(ann, mic))
-    start = _only((await told(june, inbox, story.name))[story.name], START).data
+    start = only((await told(june, inbox, story.name))[story.name], START).data
     said = {"job_id": start["job_id"], "attempt": 1, "utterance_id": "u-1", "text": "hello 🙂", "new": 1}
     reports = [
         ("june.stt.status.v1", "r-1", {"job_id": start["job_id"], "attempt": 1, "state": "running"}),
@@ -606,7 +551,7 @@ async def test_a_final_transcript_is_told_and_asked(june: Installation, client: 
         body = {"specversion": "1.0", "id": report_id, "source": story.name, "type": type_, "data": data}
         await client.publish(to["exchange"], to["routing_key"], json.dumps(body).encode())
     messages = (await told(june, inbox, story.name))[story.name]
-    added, turn = _only(messages, "june.transcript.added.v1"), _only(messages, "june.ai.turn.v1")
+    added, turn = only(messages, "june.transcript.added.v1"), only(messages, "june.ai.turn.v1")
     assert added.data == {
         "session_id": start["session_id"],
         "utterance_id": "u-1",
@@ -647,77 +592,3 @@ async def test_strange_rooms_are_left_alone(strict: Installation) -> None:
         await strict.webhook(story.finished())
         assert {one.envelope["partitionkey"] for one in inbox.all} == {story.name + " ours"}
         assert await client.depth("june.dead.v1") == 0
-
-
-# What holds for everything that June says of a room.
-
-
-def _consistent(messages: Sequence[Received]) -> None:
-    """Envelopes as promised, sequences rise, each sid once and in order, one job for each voice."""
-    last: dict[str, str] = {}
-    ids = Counter(one.envelope["id"] for one in messages)
-    assert max(ids.values(), default=1) == 1
-    for one in messages:
-        _is_envelope(one)
-        subject, sequence = one.envelope["subject"], one.envelope["sequence"]
-        assert sequence > last.get(subject, ""), types(messages)
-        last[subject] = sequence
-    _alternate(messages, JOINED, LEFT, lambda one: one.data["participant"]["sid"])
-    _alternate(messages, PUBLISHED, UNPUBLISHED, lambda one: one.data["track"]["sid"])
-    _alternate(messages, START, STOP, lambda one: one.data["job_id"])
-    _within(messages)
-
-
-def _is_envelope(one: Received) -> None:
-    envelope, properties = one.envelope, one.message
-    assert set(envelope) == EVERY_ENVELOPE
-    assert (envelope["specversion"], envelope["source"]) == ("1.0", "june")
-    assert re.fullmatch(r"\d{20}", envelope["sequence"])
-    _is_time(envelope["time"])
-    assert one.routing_key == properties.type == envelope["type"]
-    assert properties.message_id == envelope["id"]
-    assert properties.content_type == CONTENT_TYPE
-    assert properties.delivery_mode == 2
-    assert properties.correlation_id
-
-
-def _alternate(messages: Sequence[Received], opens: str, closes: str, key: Any) -> None:
-    """Each key opens at most once, and closes at most once and only after that."""
-    seen: dict[str, list[str]] = {}
-    for one in messages:
-        if one.type in {opens, closes}:
-            seen.setdefault(f"{one.envelope['subject']} {key(one)}", []).append(one.type)
-    for story in seen.values():
-        assert story in ([opens], [opens, closes]), story
-
-
-def _within(messages: Sequence[Received]) -> None:
-    """Tracks live within their participants, participants within their session."""
-    there: set[str] = set()
-    for one in messages:
-        if one.type in {PUBLISHED, UNPUBLISHED}:
-            assert one.data["participant"]["sid"] in there, types(messages)
-        elif one.type == JOINED:
-            there.add(one.data["participant"]["sid"])
-        elif one.type == LEFT:
-            there.discard(one.data["participant"]["sid"])
-        elif one.type == ENDED:
-            assert not there, types(messages)
-
-
-def _over(messages: Sequence[Received]) -> None:
-    """Nothing is open any more."""
-    count = Counter(types(messages))
-    for opens, closes in ((JOINED, LEFT), (PUBLISHED, UNPUBLISHED), (START, STOP), (CREATED, ENDED)):
-        assert count[opens] == count[closes], types(messages)
-    if messages:
-        assert messages[-1].type == ENDED
-
-
-def _only(messages: Sequence[Received], type_: str) -> Received:
-    (one,) = (one for one in messages if one.type == type_)
-    return one
-
-
-def _is_time(text: str) -> None:
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text), text
