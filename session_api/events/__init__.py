@@ -1,0 +1,1 @@
+"""What happens, as server-sent events: read once from the log of events, given to any number of listeners."""
