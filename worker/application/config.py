@@ -21,5 +21,3 @@ class Config:
     """For a session that no command made, so that nobody chose."""
     answers_kept: timedelta = timedelta(hours=24)
     """For how long the same command gets the same answer."""
-    reservation_fresh: timedelta = timedelta(seconds=10)
-    """For how long a room that is being made is left to the command that makes it."""

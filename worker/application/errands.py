@@ -2,7 +2,7 @@
 
 Promises: an errand is stored with the decision, tried at once after the commit, and then again with backoff until
 LiveKit did it or it is not wanted any more; a crash forgets none. A room is never closed over a live session of its
-name.
+name; one that was asked for and came to nothing is none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ import structlog
 
 from worker.application.failures import LiveKitRefused, LiveKitUnavailable, StoreUnavailable
 from worker.application.ports import Clock, ErrandKind, LiveKit, RoomErrand, Store
-from worker.domain.model import SessionId
+from worker.domain.lifecycle import is_abandoned
+from worker.domain.model import SessionId, SessionState
 
 log = structlog.get_logger(__name__)
 
 _CLAIM = timedelta(seconds=30)
 _LONGEST_WAIT = timedelta(seconds=30)
+
+
+class _TooEarly(Exception):
+    """It may have to be done, and that is not known yet."""
 
 
 class Errands:
@@ -58,7 +63,7 @@ class Errands:
         """Try it now; whether it is done. Raises `StoreUnavailable` alone; it stays an errand then."""
         try:
             await self._ask(errand)
-        except LiveKitUnavailable as error:
+        except (LiveKitUnavailable, _TooEarly) as error:
             wait = backoff(errand.attempts)
             log.warning(
                 "errand.postponed",
@@ -85,15 +90,22 @@ class Errands:
     async def _ask(self, errand: RoomErrand) -> None:
         match errand.kind:
             case ErrandKind.CLOSE_ROOM:
-                if await self._store.run(lambda tx: tx.live_session(errand.room_name)) is None:
-                    await self._livekit.delete_room(errand.room_name)
-                    log.info("room.closed", room=errand.room_name)
+                await self._close(errand.room_name)
             case ErrandKind.REMOVE_PARTICIPANT:
                 await self._remove(errand, errand.identity or "")
             case ErrandKind.LOOK_AT_ROOM:
                 await self._look(errand.room_name)
             case _:
                 assert_never(errand.kind)
+
+    async def _close(self, room_name: str) -> None:
+        """Unless a session lives in it; one that is only asked for is waited for, and may come to nothing."""
+        session = await self._store.run(lambda tx: tx.live_session(room_name))
+        if session is None or is_abandoned(session, self._clock.now()):
+            await self._livekit.delete_room(room_name)
+            log.info("room.closed", room=room_name)
+        elif session.state is SessionState.RESERVED:
+            raise _TooEarly("a session of this room's name is being made")
 
     async def _remove(self, errand: RoomErrand, identity: str) -> None:
         """Unless a new token let the identity in again meanwhile."""

@@ -122,10 +122,12 @@ def load_session(tx: Transaction, session: Session) -> State:
 
 def _of_room(tx: Transaction, fact: RoomFact, now: datetime) -> State:
     room = tx.room(fact.room_sid)
-    if room is None or isinstance(fact, RoomRevived):
+    session = None
+    if room is not None and room.session_id is not None and not isinstance(fact, RoomRevived):
+        session = tx.session(room.session_id)
+    if session is None and (room is None or not room.gone or isinstance(fact, RoomRevived)):
+        # A live room whose session is no more was bound to a reservation that was dropped since.
         session = tx.live_session(fact.room_name)
-    else:
-        session = tx.session(room.session_id) if room.session_id is not None else None
     rows = Slice(tx, session)
     rows.room(room)
     if room is not None and room.gone and not isinstance(fact, RoomRevived):

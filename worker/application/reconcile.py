@@ -11,13 +11,14 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from worker.application.failures import LiveKitRefused
 from worker.application.looks import Looks
 from worker.application.ports import Clock, LiveKit, LiveRoom, SessionCounts, Store, Transaction
+from worker.domain.lifecycle import is_abandoned
 from worker.domain.model import RoomSid
 
 log = structlog.get_logger(__name__)
@@ -31,7 +32,7 @@ _YOUNG = timedelta(seconds=10)
 """A session's room may be too young for LiveKit's list."""
 
 
-_Counts = tuple[tuple[str, int, int], tuple[str, int, int]]
+_Counts = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -99,54 +100,66 @@ class Reconciler:
     async def _plan(self, rooms: dict[str, LiveRoom], sessions: Sequence[SessionCounts]) -> Plan:
         plan = Plan()
         strangers = dict(rooms)
+        others: list[LiveRoom] = []
         ids = {session.session_id for session in sessions}
         self._settled = {id_: looked for id_, looked in self._settled.items() if id_ in ids}
         number = int(self._clock.now().timestamp() / self._interval.total_seconds())
         for session in sessions:
             room = strangers.pop(session.room_name, None)
-            if room is not None and session.missing_since is not None and room.sid == session.room_sid:
+            if room is None:
+                if self._may_be_missing(session):
+                    plan.missing.append((session.room_name, session.room_sid))
+            elif room.sid != session.room_sid:
+                others.append(room)
+            elif session.missing_since is not None:
                 # It was out of sight for so long that it was taken for lost.
                 plan.revived.append(room)
-            elif room is not None:
-                if self._differs(session, room) or (session.participants and _share(session, number)):
-                    plan.looks.append(room)
-            elif self._may_be_missing(session):
-                plan.missing.append((session.room_name, session.room_sid))
-        await self._plan_strangers(plan, strangers)
+            elif self._differs(session, room) or (session.participants and _share(session, number)):
+                plan.looks.append(room)
+        await self._plan_unknown(plan, list(strangers.values()), others)
         return plan
 
-    async def _plan_strangers(self, plan: Plan, strangers: dict[str, LiveRoom]) -> None:
-        """Rooms that no live session has: new ones, those of deleted sessions, those that are over and yet there."""
+    async def _plan_unknown(
+        self, plan: Plan, strangers: Sequence[LiveRoom], others: Sequence[LiveRoom]
+    ) -> None:
+        """Rooms that no live session has, and those in whose place a session has another: new ones, those of deleted
+        sessions, and those that are over for June and yet there."""
+        now = self._clock.now()
 
         def work(tx: Transaction) -> tuple[list[LiveRoom], list[LiveRoom]]:
             new: list[LiveRoom] = []
             over: list[LiveRoom] = []
-            for room in strangers.values():
-                if tx.live_session(room.name) is not None:
-                    continue
+            for room in (*others, *(room for room in strangers if not _is_held(tx, room, now))):
                 known = tx.room(RoomSid(room.sid))
                 (new if known is None or not known.gone else over).append(room)
             return new, over
 
         new, over = await self._store.run(work)
         plan.looks += new
-        plan.revived += [room for room in over if room.sid in self._undead and self._adopt_rooms]
+        twice = [room for room in over if room.sid in self._undead]
+        plan.revived += [room for room in twice if self._adopt_rooms or room in others]
         self._undead = {room.sid for room in over}
 
     def _differs(self, session: SessionCounts, room: LiveRoom) -> bool:
         """The counts differ, and are not the same that two looks left as they are."""
-        there = (room.sid, room.num_participants, room.num_publishers)
-        here = (session.room_sid, session.participants, session.publishers)
+        there = (room.num_participants, room.num_publishers)
+        here = (session.participants, session.publishers)
         if there == here:
             self._settled.pop(session.session_id, None)
             return False
         before, looks = self._settled.get(session.session_id, (None, 0))
         looks = looks if before == (there, here) else 0
         self._settled[session.session_id] = ((there, here), looks + 1)
-        return looks < _LOOKS_AT_ONE_DIFFERENCE or there[:2] != here[:2]
+        return looks < _LOOKS_AT_ONE_DIFFERENCE or there[0] != here[0]
 
     def _may_be_missing(self, session: SessionCounts) -> bool:
         return session.missing_since is None and self._clock.now() - session.created_at > _YOUNG
+
+
+def _is_held(tx: Transaction, room: LiveRoom, now: datetime) -> bool:
+    """Its name belongs to a session, or to one that is being made."""
+    holder = tx.live_session(room.name)
+    return holder is not None and not is_abandoned(holder, now)
 
 
 def _share(session: SessionCounts, number: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from schemas.sessions import EndReason, SessionOrigin
 from worker.domain.changes import the_session, with_room, with_session
@@ -20,6 +20,14 @@ from worker.domain.policy import Policy
 
 _ODD = re.compile(r"[^A-Za-z0-9._:-]")
 _LONGEST_ID = 128
+_MAKING = timedelta(seconds=10)
+"""For how long a room that is being made is left to the command that makes it."""
+
+
+def is_abandoned(session: Session, now: datetime) -> bool:
+    """A reservation that nobody works on: its command failed or died. Its names are free, its room is nobody's."""
+    since = session.reserved_at
+    return session.state is SessionState.RESERVED and (since is None or now - since >= _MAKING)
 
 
 def adopted(

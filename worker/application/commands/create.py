@@ -34,6 +34,7 @@ from worker.application.failures import LiveKitUnavailable
 from worker.application.loading import load_session
 from worker.application.ports import ErrandKind, LiveRoom, OutboxMessage, RoomErrand, Transaction
 from worker.domain import sessions
+from worker.domain.lifecycle import is_abandoned
 from worker.domain.model import Agent, RoomSid, Session, SessionId, SessionState, State
 
 log = structlog.get_logger(__name__)
@@ -69,11 +70,11 @@ def _reserve(context: Context, tx: Transaction, asked: Asked, command: SessionCr
     wanted = _session(context, asked, command, now)
     known_session = tx.session(wanted.session_id)
     if known_session is not None and not _is_ours(known_session, asked):
-        _take_over(context, tx, known_session, now, field="session_id")
+        _take_over(tx, known_session, now, field="session_id")
         known_session = None
     holder = tx.live_session(wanted.room_name)
     if holder is not None and holder.session_id != wanted.session_id:
-        _take_over(context, tx, holder, now, field="room_name")
+        _take_over(tx, holder, now, field="room_name")
     if known_session is None:
         session = wanted
         tx.save(State(), State(session=session))
@@ -89,11 +90,9 @@ def _is_ours(session: Session, asked: Asked) -> bool:
     return session.reserved_by == asked.key and session.live
 
 
-def _take_over(context: Context, tx: Transaction, session: Session, now: datetime, *, field: str) -> None:
+def _take_over(tx: Transaction, session: Session, now: datetime, *, field: str) -> None:
     """Drop a reservation that nobody works on. Raises `already_exists` for anything else."""
-    since = session.reserved_at
-    working = since is not None and now - since < context.config.reservation_fresh
-    if session.state is not SessionState.RESERVED or working:
+    if not is_abandoned(session, now):
         what = "was used before" if field == "session_id" else "belongs to a live session"
         raise CommandRefused(ErrorCode.ALREADY_EXISTS, f"this {field} {what}", [FieldProblem(field, what)])
     tx.drop_reservation(session)

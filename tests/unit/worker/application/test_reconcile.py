@@ -313,6 +313,45 @@ async def test_a_sid_that_livekit_starts_again(world: World) -> None:
     assert joined == ["ann", "ben", "cem"]
 
 
+async def test_a_create_that_came_to_nothing_keeps_no_room_open(world: World) -> None:
+    """The room of a deleted session is closed once LiveKit is back, also when its name was asked for meanwhile."""
+    await world.ask("session.create", user_id="ann", session_id="s1", room_name="tea")
+    await world.deliver()
+    world.livekit.down = True
+    assert not (await world.ask("session.delete", session_id="s1"))["ok"]
+    assert not (await world.ask("session.create", user_id="ann", session_id="s2", room_name="tea"))["ok"]
+    world.livekit.down = False
+    await world.pass_time(INTERVAL, step=INTERVAL)
+    assert world.livekit.there("tea") is None
+
+
+async def test_a_room_goes_to_the_next_who_asked_for_its_name(world: World) -> None:
+    """A create that failed was told of its room; the command that takes its name over gets the room with it."""
+    world.livekit.join("tea", "ann")
+    world.livekit.down = True
+    await world.ask("session.create", user_id="ann", session_id="s1", room_name="tea")
+    await world.deliver(lambda event: event == "room_started")
+    await world.ask("session.create", user_id="ben", session_id="s2", room_name="tea")
+    world.livekit.down = False
+    await world.reconcile()
+    assert (await world.session("s2"))["status"] == "active"
+    assert await world.known() == world.real()
+
+
+async def test_a_session_that_was_led_into_a_dead_room(world: World) -> None:
+    """What comes late from an earlier room of the name moves the session there; two passes later it is back."""
+    room, _ = await a_talk(world)
+    late = {"event": "room_started", "id": "EV_late", "room": {"sid": "RM_earlier", "name": "s1"}}
+    world.livekit.webhooks.append(late)
+    await world.deliver()
+    world.livekit.join("s1", "cem")
+    await world.reconcile(PERIODS)
+    session = await world.session("s1")
+    assert (session["status"], session["livekit_room_sid"]) == ("active", room)
+    joined = [event["participant"]["identity"] for event in world.of("participant.joined")]
+    assert joined == ["ann", "ben", "cem"]
+
+
 # What a pass costs.
 
 
@@ -327,6 +366,7 @@ async def test_a_pass_over_a_world_that_agrees(world: World) -> None:
     assert await world.known() == world.real()
 
 
+@pytest.mark.slow
 async def test_ten_thousand_sessions_that_agree(world: World) -> None:
     """One list of rooms, and a look at the tenth of those with people in them; ten passes look at each once."""
     rooms, with_people = 10_000, 2_000
