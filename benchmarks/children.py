@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -56,7 +56,14 @@ class Child:
         """Return when its log has `text`."""
         self.wait_until(lambda: text in self.log.read_text(errors="replace"), text)
 
-    def wait_until(self, condition: Any, what: str, within_s: float = _START_WITHIN_S) -> None:
+    def wait_until(
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        *,
+        within_s: float = _START_WITHIN_S,
+        look_every_s: float = _LOOK_EVERY_S,
+    ) -> None:
         """Poll until `condition()` is true; it must run until then."""
         deadline = time.monotonic() + within_s
         while not condition():
@@ -64,7 +71,7 @@ class Child:
                 raise self._failure(f"ended with {self._process.returncode}")
             if time.monotonic() > deadline:
                 raise self._failure(f"not within {within_s:.0f} s: {what}")
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(look_every_s)
 
     def pause(self) -> None:
         """It stands still; its connections stay open."""

@@ -1,7 +1,7 @@
 """The worker's yardstick: aio-pika consumes the partitions, publishes one message with a confirm for each, and acks it.
 
-No state, no decision. The same queues, prefetch and destination as the worker's, on the event loop that June uses.
-Writes `done <monotonic seconds>` whenever as many as were asked for have been acked.
+No state, no decision. The same queues, prefetch and destination as the worker's, on Python's own event loop: what one
+would write. Writes `done <monotonic seconds>` whenever as many as were asked for have been acked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import sys
 
 import aio_pika
-import uvloop
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 
 from benchmarks.load.report import moment_s
@@ -59,5 +58,4 @@ async def run(url: str, each: int) -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(run(sys.argv[1], int(sys.argv[2])))
