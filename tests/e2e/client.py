@@ -207,9 +207,11 @@ class Client:
         """The first reply to what was sent with this correlation id."""
         try:
             async with asyncio.timeout(within_s):
-                return await self._answers.pop(correlation_id)
+                return await self._answers[correlation_id]
         except TimeoutError:
             raise AssertionError(f"no reply to {correlation_id} within {within_s} s") from None
+        finally:
+            del self._answers[correlation_id]
 
     async def ask_bytes(
         self, body: bytes, *, within_s: float = ANSWER_WITHIN_S, **how: Any
