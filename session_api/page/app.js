@@ -65,7 +65,7 @@ class Live {
   draw() {
     const now = Date.now();
     this.list.draw(now);
-    this.conversation.draw(this.model.current, now, this.system.leaseS);
+    this.conversation.draw(this.model.current, now);
     this.system.draw();
     text(byId("rate"), this.model.rate(now).toFixed(1));
   }
@@ -79,7 +79,7 @@ class Live {
   /** Where the address says: one session, the list, or the system. */
   route() {
     const where = new URLSearchParams(location.hash.slice(1));
-    if (where.has("guest")) return location.reload();
+    if (where.get("guest")) return location.reload();
     const id = where.get("session");
     if (id) this.choose(id);
     const view = where.has("system") ? "system" : where.has("session") ? "session" : "sessions";

@@ -30,8 +30,7 @@ export class Conversation {
     byId("captions").addEventListener("scroll", () => this.#scrolled(), { passive: true });
   }
 
-  /** `leaseS`: how long a job's lease is, when June says so. */
-  draw(session, now, leaseS) {
+  draw(session, now) {
     byId("session-nothing").hidden = session !== null;
     byId("session-chosen").hidden = session === null;
     if (session === null) return;
@@ -39,7 +38,7 @@ export class Conversation {
     this.#head(session, now);
     this.#people(session, now);
     this.#lines(session);
-    this.#jobs(session, now, leaseS);
+    this.#jobs(session, now);
   }
 
   #other(id) {
@@ -99,9 +98,9 @@ export class Conversation {
     if (this.#follows) byId("newest").hidden = true;
   }
 
-  #jobs(session, now, leaseS) {
+  #jobs(session, now) {
     const jobs = [...session.jobs.values()].reverse().slice(0, JOBS_SHOWN);
-    this.#showJobs(jobs.map((job) => ({ job, now, leaseS })));
+    this.#showJobs(jobs.map((job) => ({ job, now })));
     text(byId("jobs-count"), jobs.filter((job) => job.state !== "ended").length);
     byId("jobs-none").hidden = jobs.length > 0;
     byId("jobs-table").hidden = jobs.length === 0;
@@ -181,17 +180,17 @@ function makeLine(line) {
   return { node, update: () => {} };
 }
 
+/** Heartbeats are not told to readers of events; a lease that ran out is: the job waits again, by its next attempt. */
+const LEASE = { waiting: "not taken yet", running: "held" };
+
 function makeJob() {
   const cells = Array.from({ length: 5 }, () => h("td"));
   const [voice, state, attempt, since, lease] = cells;
   const pill = h("span", { class: "pill" });
   state.append(pill);
-  const left = h("meter", { min: 0, max: 1, low: 0.25, "aria-label": "Lease that is left" });
-  const words = h("span", { class: "muted" });
-  lease.append(left, words);
   return {
     node: h("tr", {}, ...cells),
-    update({ job, now, leaseS }) {
+    update({ job, now }) {
       const states = { waiting: "waiting", running: "listening", ended: "ended" };
       text(voice, job.participant.identity);
       attribute(voice, "title", job.track_sid);
@@ -199,15 +198,7 @@ function makeJob() {
       attribute(pill, "data-state", job.state);
       text(attempt, job.attempt);
       text(since, job.state === "ended" ? clock(job.since) : stopwatch(now - job.since));
-      const waiting = job.state === "waiting" && leaseS > 0;
-      left.hidden = !waiting;
-      if (waiting) left.value = Math.max(0, 1 - (now - job.since) / (leaseS * 1000));
-      text(words, waiting ? "" : job.state === "running" ? held(leaseS) : "–");
+      text(lease, LEASE[job.state] ?? "–");
     },
   };
-}
-
-/** Heartbeats are not told to readers of events: a job that is told as running has its lease. */
-function held(leaseS) {
-  return leaseS > 0 ? `held, ${leaseS} s` : "held";
 }

@@ -19,7 +19,7 @@ export function guestLink({ access_token, livekit_url }) {
 /** The invitation in the address, or the one that this tab was opened with; `null` when there is none. */
 export function invitation() {
   const fragment = new URLSearchParams(location.hash.slice(1));
-  if (fragment.has("guest")) {
+  if (fragment.get("guest")) {
     sessionStorage.setItem(KEPT, JSON.stringify({ token: fragment.get("guest"), url: fragment.get("url") }));
     history.replaceState(null, "", `${location.pathname}#guest`);
   } else if (location.hash !== "#guest") return null;

@@ -11,7 +11,15 @@ import { problem } from "./api.js";
 const SILENT_MS = 40_000;
 const PAUSE_MS = [250, 500, 1000, 2000, 4000, 8000];
 const HELD_MS = 5000;
+const AT_A_TIME_MS = 12;
 const LINE_CHARS = 2_000_000;
+
+/** Lets the page draw and answer in between, when a lot comes at once. */
+async function breath(begun) {
+  if (performance.now() - begun < AT_A_TIME_MS) return begun;
+  await new Promise((done) => setTimeout(done));
+  return performance.now();
+}
 
 /** Bytes in pieces of any size → `{id, event, data}`; comments and empty events are left out. */
 export class Parser {
@@ -103,12 +111,14 @@ export class Feed {
       this.onState("open");
       const parser = new Parser();
       const reader = answer.body.getReader();
+      let begun = performance.now();
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return;
         clearTimeout(silence);
         silence = this.#watch();
         for (const one of parser.push(value)) this.#give(one);
+        begun = await breath(begun);
       }
     } finally {
       clearTimeout(silence);

@@ -5,7 +5,7 @@
  */
 
 import { chart } from "./charts.js";
-import { attribute, byId, clock, duration, h, hue, rows, short, text } from "./ui.js";
+import { attribute, byId, clock, duration, h, rows, short, text } from "./ui.js";
 
 const EVERY_MS = 5000;
 const DEAD_SHOWN = 20;
@@ -18,11 +18,8 @@ const CHARTS = [
 ];
 
 export class System {
-  /** Seconds, when June says so; else 0. */
-  leaseS = 0;
   #health = rows(byId("health"), (one) => one.name, makeHealth);
   #partitions = rows(byId("partitions"), (one) => one.name, makePartition);
-  #holders = rows(byId("holders"), (one) => one.name, makeHolder);
   #dead = rows(byId("dead"), (one) => one.key, makeDead);
   #charts;
   #timer = null;
@@ -46,7 +43,7 @@ export class System {
     const [system, partitions, dead] = await Promise.allSettled([
       this.api.get("api/system"),
       this.api.get("api/system/partitions"),
-      this.api.get("api/system/dead-letters", { limit: DEAD_SHOWN }),
+      this.api.get("api/system/dead-letters"),
     ]);
     this.#unseen(system);
     this.#drawHealth(system);
@@ -65,31 +62,40 @@ export class System {
   }
 
   #drawHealth({ value, reason }) {
-    this.leaseS = value?.job_lease_s ?? this.leaseS;
     const lines = value ? healthOf(value) : [{ name: "HTTP API", state: "bad", words: String(reason?.message ?? "") }];
     this.#health(lines);
   }
 
   #drawPartitions(partitions) {
-    const held = partitions.map((one, at) => ({ ...one, name: String(at), holder: one.holder ?? null }));
-    this.#partitions(held);
-    const holders = new Map();
-    for (const one of held) if (one.holder) holders.set(one.holder, [...(holders.get(one.holder) ?? []), one.name]);
-    this.#holders([...holders].map(([name, its]) => ({ name, its })));
+    this.#partitions(partitions.map((one, at) => ({ ...one, name: String(at) })));
+    const held = partitions.filter((one) => one.consumers > 0).length;
+    const spare = Math.min(...partitions.map((one) => one.consumers ?? 0)) - 1;
+    text(byId("held"), `${held} of ${partitions.length} are held${spare > 0 ? `, and ${spare} more in line for each` : ""}.`);
   }
 
-  #drawDead({ count, dead_letters: letters = [] }) {
-    text(byId("dead-count"), count ?? letters.length);
-    byId("dead-none").hidden = letters.length > 0 || count > 0;
-    this.#dead(letters.slice(0, DEAD_SHOWN).map((one, at) => ({ ...one, key: `${one.message_id ?? ""}/${one.failed_at}/${at}` })));
+  #drawDead({ waiting, dead_letters: letters = [] }) {
+    text(byId("dead-count"), waiting);
+    byId("dead-none").hidden = waiting > 0;
+    this.#dead(letters.slice(0, DEAD_SHOWN).map((one, at) => ({ ...one, key: `${one.message_id}/${one.failed_at}/${at}` })));
   }
 }
 
-/** Lines of what June says of its parts. */
-function healthOf({ parts = [], broker = null }) {
-  const lines = [{ name: "HTTP API", state: "ok", words: "answers" }];
-  if (broker) lines.push({ name: "RabbitMQ", state: broker.connected ? "ok" : "bad", words: broker.version ?? "" });
-  for (const part of parts) lines.push({ name: part.name, state: part.state, words: part.detail ?? "" });
+const SERVICES = [["stt", "Speech to text"], ["ai", "Answers"], ["tts", "Text to speech"]];
+
+/** What June says of itself, a line for each part. */
+function healthOf(system) {
+  const { version, broker, workers, commands } = system;
+  const lines = [
+    { name: "HTTP API", state: "ok", words: `June ${version}` },
+    { name: "RabbitMQ", state: broker.blocked ? "bad" : "ok", words: broker.blocked ?? broker.server },
+    { name: "Workers", state: workers > 0 ? "ok" : "bad", words: workers > 0 ? String(workers) : "none: nothing is answered" },
+    { name: "Commands", state: commands.waiting > 0 ? "warn" : "ok", words: `${commands.waiting ?? 0} waiting` },
+  ];
+  for (const [key, name] of SERVICES) {
+    const { consumers, waiting } = system[key];
+    const words = consumers > 0 ? `${consumers}, ${waiting ?? 0} waiting` : `none${waiting > 0 ? `, ${waiting} waiting` : ""}`;
+    lines.push({ name, state: consumers > 0 ? (waiting > 0 ? "warn" : "ok") : "warn", words });
+  }
   return lines;
 }
 
@@ -113,23 +119,15 @@ function makePartition() {
   const node = h("li", {}, name, depth);
   return {
     node,
-    update({ name: number, holder, consumers, messages }) {
-      const held = consumers > 0 || holder !== null;
+    update({ name: number, consumers, waiting }) {
       text(name, number);
-      text(depth, messages > 0 ? messages : "");
-      attribute(node, "data-state", held ? "held" : "none");
-      attribute(node, "data-hue", holder === null ? null : hue(holder));
-      node.style.setProperty("--hue", holder === null ? "" : String(hue(holder)));
-      const words = `Partition ${number}: ${held ? `held by ${holder ?? "a worker"}` : "held by nobody"}, ${messages ?? 0} waiting`;
+      text(depth, waiting > 0 ? waiting : "");
+      attribute(node, "data-state", !(consumers > 0) ? "none" : waiting > 0 ? "behind" : "held");
+      const words = `Partition ${number}: ${consumers > 0 ? "held" : "held by nobody"}, ${waiting ?? 0} waiting`;
       attribute(node, "title", words);
       attribute(node, "aria-label", words);
     },
   };
-}
-
-function makeHolder() {
-  const node = h("li");
-  return { node, update: ({ name, its }) => text(node, `${short(name, 60)} holds ${its.join(", ")}`) };
 }
 
 function makeDead() {
@@ -139,11 +137,11 @@ function makeDead() {
   return {
     node: h("li", {}, reason, words, rest),
     update(one) {
-      text(reason, String(one.reason ?? "unknown").replaceAll("_", " "));
-      text(words, short(one.error ?? "", 200));
-      const failed = typeof one.failed_at === "number" ? one.failed_at : Date.parse(one.failed_at);
+      text(reason, String(one.reason || "unknown").replaceAll("_", " "));
+      text(words, short(one.error, 200));
+      const failed = Date.parse(one.failed_at);
       const age = Number.isFinite(failed) ? `${clock(failed)}, ${duration(Date.now() - failed)} ago` : "";
-      text(rest, [one.origin_routing_key ?? one.type, one.attempts ? `attempt ${one.attempts}` : "", age].filter(Boolean).join(" · "));
+      text(rest, [one.origin_routing_key || one.type, one.attempts ? `attempt ${one.attempts}` : "", age].filter(Boolean).join(" · "));
     },
   };
 }

@@ -1,18 +1,17 @@
 """The live page in a browser, for the tests that ask for it by fixture.
 
-What they need is got before the first test, outside of the tests' time limits. The imports are late, so that the other
-tests of this folder need no browser.
+What they need is got before the first test, outside of the tests' time limits.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
 
 from tests.conftest import _progress
 from tests.e2e.fixtures import client, inbox, install, june
@@ -32,16 +31,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     if any("browser" in getattr(item, "fixturenames", ()) for item in session.items):
-        from tests.support.browser import prepare
-
         prepare(_progress(session.config))
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def browser() -> AsyncIterator[Browser]:
     """One Chromium for the tests of a module; each opens windows of its own."""
-    from tests.support.browser import chromium
-
     async with chromium() as browser:
         yield browser
 
@@ -56,8 +51,6 @@ async def api() -> AsyncIterator[PageApi]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def visit(browser: Browser, api: PageApi) -> AsyncIterator[Visit]:
     """Opens the page in a window of its own, with the key given. No window may see an error or a policy broken."""
-    from playwright.async_api import expect
-
     contexts, wrong = [], []
 
     async def visit(path: str = "", *, key: str | None = KEY, **options: Any) -> Page:

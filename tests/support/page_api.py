@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,6 +51,35 @@ def session(session_id: str, **fields: Any) -> Json:
     } | fields
 
 
+def system(**fields: Any) -> Json:
+    """June at a glance, when all is well."""
+    queues = {name: {"name": name, "waiting": 0, "consumers": 1} for name in ("stt", "ai", "tts", "commands")}
+    return {
+        "version": "0.1.0",
+        "at": now(),
+        "broker": {"server": "RabbitMQ 4.0.5", "blocked": None},
+        "workers": 2,
+        **queues,
+        "dead_letters": {"name": "june.dead.v1", "waiting": 0, "consumers": 0},
+        "event_streams": 1,
+    } | fields
+
+
+def partitions(*, held: int = 16) -> Json:
+    """The first `held` of sixteen have a worker."""
+    return {
+        "partitions": [
+            {
+                "partition": f"p{at:02}",
+                "queue": f"june.rooms.v1.p{at:02}",
+                "waiting": 0,
+                "consumers": int(at < held),
+            }
+            for at in range(16)
+        ]
+    }
+
+
 @dataclass(kw_only=True)
 class Request:
     """What the page asked."""
@@ -68,10 +97,12 @@ class PageApi:
 
     sessions: dict[str, Json] = field(default_factory=dict)
     participants: dict[str, list[Json]] = field(default_factory=dict)
-    system: Json = field(default_factory=dict)
-    partitions: Json = field(default_factory=dict)
-    dead_letters: Json = field(default_factory=dict)
+    system: Json = field(default_factory=system)
+    partitions: Json = field(default_factory=partitions)
+    dead_letters: Json = field(default_factory=lambda: {"waiting": 0, "dead_letters": []})
     guest: Json = field(default_factory=dict)
+    token_of: Callable[[Json, str], Json] | None = None
+    """Makes the token fields of an answer from a session and an identity; without it they are null."""
     scopes: set[str] = field(
         default_factory=lambda: {"sessions:read", "sessions:write", "events:read", "system:read"}
     )
@@ -195,7 +226,9 @@ class PageApi:
         return web.json_response({"sessions": found, "next_cursor": None})
 
     def _token(self, of: Json) -> Json:
-        return {"access_token": None, "identity": of["user_id"], "livekit_url": "ws://127.0.0.1:1"}
+        if self.token_of is None:
+            return {"access_token": None, "identity": None, "livekit_url": None, "token_expires_at": None}
+        return self.token_of(of, of["user_id"])
 
 
 def refusal(status: int, code: str) -> web.Response:
