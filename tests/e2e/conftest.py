@@ -14,17 +14,10 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.conftest import _progress
-from tests.e2e.fixtures import client, inbox, install, june
+from tests.support.browser import chromium, prepare
 from tests.support.page_api import KEY, PageApi, serving
 
-if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
-
-__all__ = ["client", "inbox", "install", "june"]  # fixtures of processes, for all tests of this folder
-
-Visit = Callable[..., Awaitable["Page"]]
-
-collect_ignore_glob = [] if find_spec("playwright") else ["test_live_*.py"]
+Visit = Callable[..., Awaitable[Page]]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
