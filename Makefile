@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
 SWITCHED_ON := $(filter-out 0,$(FAST))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench servers page lock clean
+.PHONY: help run test lint docs format bench servers page lock clean
 
 help: ## Says what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,10 @@ imports: $(STAMP)
 scripts: $(STAMP)
 	$(BIN)/shellcheck .ci/run $$(git ls-files '*.sh')
 
+docs: $(STAMP) ## Writes the pages made from the code, and builds the site into .june/site
+	$(BIN)/python -m deploy.docs.pages
+	$(BIN)/zensical build --strict --clean
+
 format: $(STAMP) ## Formats the code and mends what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -68,7 +72,7 @@ lock: ## Writes the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra dev -o requirements-dev.lock
 
 clean: ## Removes what was made here, but not the cache of servers
-	rm -rf .venv .june .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage*
+	rm -rf .venv .june .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage*
 
 $(STAMP): requirements-dev.lock deploy/venv.sh
 	@deploy/venv.sh $(PYTHON)
