@@ -14,8 +14,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.conftest import _progress
+from tests.e2e.fixtures import client, inbox, install, june
 from tests.support.browser import chromium, prepare
 from tests.support.page_api import KEY, PageApi, serving
+
+__all__ = ["client", "inbox", "install", "june"]  # fixtures of processes, for all tests of this folder
 
 Visit = Callable[..., Awaitable[Page]]
 
