@@ -55,6 +55,11 @@ class Handover:
         """How long a message waits at most, in seconds."""
         return self._limit_s
 
+    @property
+    def lasts(self) -> bool:
+        """New messages wait."""
+        return self._over is not None
+
     async def passed(self) -> None:
         """Return at once when there is none, else when it is over; in the order of the calls."""
         if self._over is not None:

@@ -46,7 +46,10 @@ class FakeBroker:
     """By id."""
     down: PublishOutcome = None
     hangs: bool = False
-    attempts: int = 0
+    permits: asyncio.Semaphore | None = None
+    """One for each call, if there are any."""
+    sizes: list[int] = field(default_factory=list)
+    """Of the calls."""
     tried: asyncio.Event = field(default_factory=asyncio.Event)
     goes_on: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -56,8 +59,10 @@ class FakeBroker:
             raise outcome
 
     async def publish_many(self, messages: Sequence[Outgoing], *, timeout: timedelta) -> list[PublishOutcome]:
-        self.attempts += 1
+        self.sizes.append(len(messages))
         self.tried.set()
+        if self.permits is not None:
+            await self.permits.acquire()
         if self.hangs:
             try:
                 async with asyncio.timeout(timeout.total_seconds()):
@@ -73,6 +78,13 @@ class FakeBroker:
             self.arrived.append(each.message_id or "")
         return outcome
 
+    async def tried_so_often(self, calls: int) -> None:
+        """With a deadline."""
+        async with asyncio.timeout(SOON_S):
+            while len(self.sizes) < calls:
+                self.tried.clear()
+                await self.tried.wait()
+
     def wakes(self) -> None:
         """The hang is over."""
         self.hangs = False
@@ -87,6 +99,7 @@ class Setup:
     disk: WatchedDisk
     spool: Spool
     sink: SafeSink
+    handover: Handover
     repairs: list[str]
 
     async def put(self, *names: str) -> list[BaseException | None]:
@@ -130,6 +143,7 @@ async def running(
                 disk=disk,
                 spool=spool,
                 sink=SafeSink(broker, spool, handover, confirm_limit=limit, disk_limit=disk_limit),
+                handover=handover,
                 repairs=repairs,
             )
     finally:
@@ -155,36 +169,68 @@ async def test_what_is_not_confirmed_in_time_is_safe_after_the_sync(tmp_path: Pa
         await setup.until_arrived("a")
 
 
-async def test_after_the_first_timeout_nobody_waits_for_the_broker(tmp_path: Path) -> None:
+async def test_after_the_first_failure_nobody_waits_for_the_broker(tmp_path: Path) -> None:
     """Those that were on their way go to the disk with the first, those that come later go there at once."""
-    loop = asyncio.get_running_loop()
-    async with running(tmp_path) as setup:
+    async with running(tmp_path, limit=timedelta(minutes=5)) as setup:
         setup.broker.hangs = True
-        first = asyncio.create_task(setup.put("a"))
-        await asyncio.sleep(LIMIT.total_seconds() * 0.8)
-        begun_s = loop.time()
-        assert await setup.put("b") == [None]
-        assert loop.time() - begun_s < LIMIT.total_seconds() * 0.8
-        assert await first == [None]
-        begun_s = loop.time()
-        assert await setup.put("c", "d") == [None, None]
-        assert loop.time() - begun_s < LIMIT.total_seconds() * 0.8
-        setup.broker.wakes()
-        await setup.until_arrived("a", "b", "c", "d")
+        flying = asyncio.create_task(setup.put("a", "b"))
+        await setup.broker.tried_so_often(2)
+        setup.broker.hangs = False
+        setup.broker.down = PublishTimeout(LIMIT)
+        async with asyncio.timeout(SOON_S):
+            assert await setup.put("c") == [None]
+            assert await flying == [None, None]
+            assert await setup.put("d") == [None]
+        setup.broker.down = None
+        await setup.until_arrived("c", "a", "b", "d")
 
 
-async def test_a_hanging_broker_gets_one_copy_at_a_time(tmp_path: Path) -> None:
+async def test_a_broker_that_fails_gets_one_copy_at_a_time(tmp_path: Path) -> None:
     """The oldest message is the probe; the others wait for its confirm."""
     async with running(tmp_path) as setup:
         setup.broker.down = BrokerUnavailable("away")
         await setup.put(*"abcdefgh")
-        async with asyncio.timeout(SOON_S):
-            while setup.broker.attempts < 20:
-                setup.broker.tried.clear()
-                await setup.broker.tried.wait()
+        await setup.broker.tried_so_often(30)
+        assert set(setup.broker.sizes[20:]) == {1}
         setup.broker.down = None
         await setup.until_arrived(*"abcdefgh")
         assert setup.broker.arrived == list("abcdefgh")
+
+
+async def test_with_little_left_new_messages_wait_and_then_go_directly(tmp_path: Path) -> None:
+    """Neither behind the disk, nor before what is in the spool."""
+    async with running(tmp_path, limit=timedelta(minutes=5)) as setup:
+        broker = setup.broker
+        broker.down = BrokerUnavailable("away")
+        await setup.put("a")
+        broker.permits = asyncio.Semaphore(0)
+        await broker.tried_so_often(len(broker.sizes) + 1)
+        broker.down = None
+        await setup.put("b")
+        broker.permits.release()
+        async with asyncio.timeout(SOON_S):
+            while not setup.handover.lasts:  # noqa: ASYNC110 - another thread moves it
+                await asyncio.sleep(0.001)
+        written = len(setup.disk.calls)
+        third = asyncio.create_task(setup.put("c"))
+        broker.permits.release()
+        broker.permits.release()
+        async with asyncio.timeout(SOON_S):
+            assert await third == [None]
+        assert broker.arrived == ["a", "b", "c"]
+        assert len(setup.disk.calls) == written
+
+
+async def test_a_handover_that_takes_too_long_ends_on_the_disk(tmp_path: Path) -> None:
+    """Messages wait for a limited time, then they are safe behind the others."""
+    async with running(tmp_path, limit=timedelta(milliseconds=50)) as setup:
+        setup.broker.down = BrokerUnavailable("away")
+        await setup.put("a")
+        setup.handover.begin()
+        async with asyncio.timeout(SOON_S):
+            assert await setup.put("b") == [None]
+        setup.broker.down = None
+        await setup.until_arrived("a", "b")
 
 
 async def test_nothing_overtakes_what_is_in_the_spool(tmp_path: Path) -> None:
