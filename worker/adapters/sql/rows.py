@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, Table
@@ -28,13 +29,14 @@ class Shape(Generic[E]):
         self.columns: tuple[Column[Any], ...] = tuple(table.c[field.name] for field in fields(kind))  # type: ignore[arg-type]
         self._kind = kind
         self._names = tuple(column.name for column in self.columns)
+        self._values = attrgetter(*self._names)
         codecs = [(column.name, _codec(column)) for column in self.columns]
         self._encoders = [(name, codec.encode) for name, codec in codecs if codec]
         self._decoders = [(name, codec.decode) for name, codec in codecs if codec]
 
     def row(self, entity: E) -> dict[str, Any]:
         """What the drivers bind, by column name."""
-        row = {name: getattr(entity, name) for name in self._names}
+        row: dict[str, Any] = dict(zip(self._names, self._values(entity), strict=True))
         for name, encode in self._encoders:
             row[name] = encode(row[name])
         return row

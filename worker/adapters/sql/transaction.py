@@ -342,11 +342,11 @@ def _live_name(session: Session) -> str | None:
 
 def _but_for_sequence(before: Session, after: Session) -> bool:
     """Whether nothing but the sequence number differs; compared column by column, without making a copy."""
-    return all(getattr(before, name) == getattr(after, name) for name in _COMPARED)
+    return bool(_compared(before) == _compared(after))
 
 
-_COMPARED = tuple(
-    column.name for column in rows.SESSION.columns if column.name not in {"sequence", "version"}
+_compared = attrgetter(
+    *(column.name for column in rows.SESSION.columns if column.name not in {"sequence", "version"})
 )
 
 
