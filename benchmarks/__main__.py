@@ -21,11 +21,13 @@ from benchmarks.measures import Rounds, sessions_cost
 from benchmarks.results import Collected, figures
 from benchmarks.stage import Stage, set_up
 from deploy.servers import InstallError, ServerError, rabbitmq
+from runtime import logs
 
 
 def main() -> int:
     arguments = _arguments()
     plan = plans.QUICK if arguments.quick else plans.FULL
+    logs.configure("benchmarks", level="warning")
     began = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="june-bench-") as folder:

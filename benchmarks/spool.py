@@ -64,7 +64,9 @@ def measure(well_s: int, seconds: int, folder: Path) -> dict[str, Any]:
         try:
             ingress.wait_for("ingress.ready")
             well = Child("well", "benchmarks.load.outage", port, well_s, RATE, 0, folder=folder)
+            idle_s = ingress.cpu_s()
             before = well.result(timedelta(seconds=well_s + 60))
+            well_cpu_s = ingress.cpu_s() - idle_s
             load = Child(
                 "outage", "benchmarks.load.outage", port, seconds, RATE, well_s * RATE, folder=folder
             )
@@ -72,6 +74,7 @@ def measure(well_s: int, seconds: int, folder: Path) -> dict[str, Any]:
             broker.pause()
             try:
                 report = load.result(timedelta(seconds=seconds + 60))
+                outage_cpu_s = ingress.cpu_s() - idle_s - well_cpu_s
                 depth = _figure(admin_port, "june_ingress_spool_records")
                 resident_mb = ingress.resident_mb()
             finally:
@@ -87,6 +90,7 @@ def measure(well_s: int, seconds: int, folder: Path) -> dict[str, Any]:
     return {
         "well: p50, p99 ms": ", ".join(f"{percentile(before['answers_ms'], p):.2f}" for p in (0.5, 0.99)),
         **_answers(report),
+        "CPU ms an event": f"{well_cpu_s * 1000 / (well_s * RATE):.2f} well, {outage_cpu_s * 1000 / (seconds * RATE):.2f} away",
         "depth": int(depth),
         "empty after s": round(empty_after_s, 2),
         "delivered per s": round(depth / empty_after_s),
