@@ -29,6 +29,7 @@ COPY messaging messaging
 COPY runtime runtime
 COPY webhook_ingress webhook_ingress
 COPY worker worker
+COPY session_api session_api
 RUN python -m compileall -q .
 
 # By number, so that Kubernetes can see that it is not root.

@@ -270,4 +270,8 @@ class ApiSettings(ApiCallers, AmqpSettings, AdminSettings, LogSettings):
     admin_port: Port = setting("JUNE_ADMIN_PORT", _ADMIN_PORT, default="9103")
 
 
-PARTS: dict[str, type[Settings]] = {"webhook_ingress": IngressSettings, "worker": WorkerSettings}
+PARTS: dict[str, type[Settings]] = {
+    "webhook_ingress": IngressSettings,
+    "worker": WorkerSettings,
+    "session_api": ApiSettings,
+}

@@ -3,6 +3,7 @@
 The validators are wheels of the development lock. One that is missing is a failure, never a skip.
 """
 
+import hashlib
 import ipaddress
 import json
 import os
@@ -23,6 +24,7 @@ from deploy.servers import livekit_server, postgres_server, rabbitmq_server
 from runtime.settings import (
     PARTS,
     AmqpSettings,
+    ApiSettings,
     DatabaseSettings,
     IngressSettings,
     Settings,
@@ -34,8 +36,14 @@ from webhook_ingress.app import PATH
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-SERVICE_OF = {"webhook_ingress": "ingress", "worker": "worker"}
+SERVICE_OF = {"webhook_ingress": "ingress", "worker": "worker", "session_api": "api"}
 """The service that runs each part."""
+MISSED = {
+    "webhook_ingress": "LIVEKIT_API_KEY: is not set",
+    "worker": "LIVEKIT_API_KEY: is not set",
+    "session_api": "JUNE_API_KEYS: is not set",
+}
+"""What each part says first without any setting."""
 
 Json = dict[str, Any]
 S = TypeVar("S", bound=Settings)
@@ -173,6 +181,18 @@ def test_livekit_posts_its_webhooks_to_the_ingress(services: Json, livekit_confi
     assert not ipaddress.ip_address(ingress.ingress_host).is_loopback
 
 
+def test_the_api_is_published_with_the_key_that_the_file_names(services: Json) -> None:
+    """Whoever reads the file can use the API; it listens where its port is published, and everybody needs a key."""
+    api = _settings(services, ApiSettings, "session_api")
+    assert api.api_keys is not None
+    (key,) = api.api_keys.get_secret_value()
+    (named,) = re.findall(r"The key is `([\w-]+)`", COMPOSE.read_text())
+    assert named.startswith("public-development-")
+    assert key.digest == hashlib.sha256(named.encode()).digest()
+    assert [port["target"] for port in services["api"]["ports"]] == [api.api_port]
+    assert not ipaddress.ip_address(api.api_host).is_loopback
+
+
 def test_the_worker_and_its_clients_find_livekit(services: Json, livekit_config: Json) -> None:
     """The worker goes to the service, clients to the port that is published, both to the one LiveKit listens on."""
     worker = _settings(services, WorkerSettings, "worker")
@@ -217,7 +237,11 @@ def test_nothing_is_published_beyond_this_machine(services: Json) -> None:
     """Public passwords serve loopback alone; the ingress' port and the database's are not published at all."""
     published = [port for service in services.values() for port in service.get("ports", ())]
     assert {port["host_ip"] for port in published} == {"127.0.0.1"}
-    assert {name for name, service in services.items() if "ports" in service} == {"rabbitmq", "livekit"}
+    assert {name for name, service in services.items() if "ports" in service} == {
+        "rabbitmq",
+        "livekit",
+        "api",
+    }
 
 
 def test_development_secrets_are_in_the_compose_file_alone(services: Json) -> None:
@@ -272,7 +296,7 @@ def test_a_part_runs_from_what_the_image_holds(tmp_path: Path, part: str) -> Non
         check=False,
     )
     assert ran.returncode == 2
-    assert "LIVEKIT_API_KEY: is not set" in ran.stderr
+    assert MISSED[part] in ran.stderr
 
 
 def test_the_image_is_not_root_and_its_packages_are_hashed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import wave
 from datetime import UTC, datetime, timedelta
@@ -11,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from cli import docs
 from cli.commands.watch import Wish
 from cli.dead_letters import Letter, age, check_choice, chosen, key_of, readable_body
 from cli.failures import CommandFailed
 from cli.happenings import Teller
-from cli.output import cell, clean
+from cli.output import Output, cell, clean
 from cli.sound import RATE_HZ, read_wav
 from schemas.envelope import Envelope
 from tests.unit.cli.fakes import SESSION, incoming, june
@@ -149,6 +151,16 @@ def test_ages_are_told_in_their_largest_unit(seconds: int, told: str) -> None:
     assert age(seconds) == told
 
 
+def test_a_terminal_shows_a_token_whole() -> None:
+    """However narrow it is: half a token lets nobody in."""
+    out = io.StringIO()
+    output = Output(out, as_json=False)
+    output.console = Console(file=out, force_terminal=True, width=40, soft_wrap=True, no_color=True)
+    output.thing({"access_token": "x" * 300, "a": {"b": None}})
+    assert "x" * 300 in out.getvalue()
+    assert "a.b" in out.getvalue()
+
+
 def test_a_cell_is_one_line() -> None:
     """Whatever the value is."""
     assert cell({"a": "b\nc"}) == '{"a":"b\\nc"}'
@@ -186,7 +198,7 @@ def test_a_line_that_june_could_not_read_is_not_made(arguments: list[str]) -> No
 
 def test_config_shows_every_setting_and_no_secret() -> None:
     """With where it comes from."""
-    env = {**KEYS, "JUNE_AMQP_URL": "amqp://u:hidden@there/", "JUNE_JOB_LEASE_S": "45"}
+    env = {**KEYS, "JUNE_AMQP_URL": "amqp://u:hidden@there/", "JUNE_JOB_LEASE_S": "45", "JUNE_API_DEV": "1"}
     ran = june("config", "--json", env=env)
     rows = {(row["setting"], row["used_by"]): row for row in ran.json}
     assert ran.code == 0
