@@ -19,12 +19,12 @@ from worker.adapters.sql import SqlStore, open_store
 from worker.application.failures import Permanent, StoreUnavailable
 from worker.application.ports import Transaction
 
+pytestmark = pytest.mark.slow
+
 WRITER = """
 import asyncio, sys
 from datetime import UTC, datetime
 from worker.adapters.sql import open_store
-
-pytestmark = pytest.mark.slow
 
 async def main() -> None:
     store = open_store(sys.argv[1])
