@@ -90,7 +90,8 @@ def measure(well_s: int, seconds: int, folder: Path) -> dict[str, Any]:
     return {
         "well: p50, p99 ms": ", ".join(f"{percentile(before['answers_ms'], p):.2f}" for p in (0.5, 0.99)),
         **_answers(report),
-        "CPU ms an event": f"{well_cpu_s * 1000 / (well_s * RATE):.2f} well, {outage_cpu_s * 1000 / (seconds * RATE):.2f} away",
+        "CPU ms an event, well": round(well_cpu_s * 1000 / (well_s * RATE), 2),
+        "CPU ms an event, away": round(outage_cpu_s * 1000 / (seconds * RATE), 2),
         "depth": int(depth),
         "empty after s": round(empty_after_s, 2),
         "delivered per s": round(depth / empty_after_s),
