@@ -53,10 +53,11 @@ class Output:
         if self._json:
             self.json(thing)
         elif self.is_terminal:
-            table = Table.grid(padding=(0, 2))
-            for name, value in _flat(thing):
-                table.add_row(Text(name, "dim"), Text(cell(value)))
-            self.console.print(table, soft_wrap=True)
+            # Not a table: it would cut what is too wide, and half a token lets nobody in.
+            fields = list(_flat(thing))
+            width = max((len(name) for name, _ in fields), default=0)
+            for name, value in fields:
+                self.line(Text.assemble((f"{name:<{width}}  ", "dim"), cell(value)))
         else:
             for name, value in _flat(thing):
                 self._write(f"{name}\t{cell(value)}")

@@ -11,6 +11,7 @@ from runtime.settings import PARTS, DatabaseSettings, SettingsInvalid, load
 from worker.adapters.sql.revision import revision
 from worker.application.failures import StoreUnavailable
 
+_OPTIONAL = frozenset({"session_api"})
 _SQLITE = "sqlite:///"
 _SPOOL_DIR, _SPOOL_DEFAULT = "JUNE_SPOOL_DIR", "june-spool"
 
@@ -21,8 +22,10 @@ def settings(env: Mapping[str, str]) -> Iterator[Finding]:
         try:
             load(model, env)
         except SettingsInvalid as invalid:
+            # Who asks June by AMQP alone runs no HTTP API.
+            found = warning if part in _OPTIONAL else bad
             for problem in invalid.problems:
-                yield bad(
+                yield found(
                     f"settings of {part}", problem, mend="`june config` shows all, with where each comes from"
                 )
         else:

@@ -121,8 +121,9 @@ def _ingress(env: Mapping[str, str]) -> dict[str, str]:
 def _tell_how_to_ask(world: World, env: Mapping[str, str]) -> None:
     """The secret is made for this run, on loopback; without it nobody could use `june doctor` beside it."""
     world.say("In another terminal:")
-    for name in ("JUNE_AMQP_URL", "LIVEKIT_WS_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
-        world.say(f"  export {name}={env[name]}")
+    for name in ("JUNE_AMQP_URL", "LIVEKIT_WS_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "JUNE_API_DEV"):
+        if name in env:
+            world.say(f"  export {name}={env[name]}")
     world.say("  june session create ann")
 
 

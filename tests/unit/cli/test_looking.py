@@ -27,7 +27,11 @@ from tests.unit.cli.fakes import SESSION, incoming, june
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
 WHO = {"sid": "PA_1", "identity": "ann"}
-KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "a secret that must not be seen anywhere"}
+KEYS = {
+    "LIVEKIT_API_KEY": "key",
+    "LIVEKIT_API_SECRET": "a secret that must not be seen anywhere",
+    "JUNE_API_DEV": "true",
+}
 
 
 def event(type_: str, data: dict[str, Any], *, ms: int = 0) -> Envelope:
