@@ -53,7 +53,7 @@ async def _report_sentence(service: Service, job: Data, heard_rms: float) -> Non
         "june.stt.transcript.v1",
         job_id=job["job_id"],
         attempt=job["attempt"],
-        utterance_id="1",
+        utterance_id=f"{job['attempt']}.1",
         text=SENTENCE,
         is_final=True,
         language=job["language"],
