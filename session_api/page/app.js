@@ -13,7 +13,7 @@ import { Model, title } from "./model.js";
 import { askForSession, SessionList } from "./sessions.js";
 import { Feed } from "./sse.js";
 import { System } from "./system.js";
-import { asked, attribute, byId, confirm, copy, drawer, sayError, text } from "./ui.js";
+import { asked, attribute, byId, clock, confirm, copy, drawer, sayError, text } from "./ui.js";
 
 const TICK_MS = 1000;
 const LIST_EVERY_MS = 30_000;
@@ -163,7 +163,9 @@ class Live {
     text(byId("join-owner-name"), isIn ? `${owner} (takes the place of the one who is in)` : (owner ?? ""));
     byId(owner === null || isIn ? "join-guest" : "join-owner").checked = true;
     if ((await asked(byId("join-dialog"))) !== "join") return;
-    const token = byId("join-owner").checked ? await api.session(session.id, { identity: owner }) : await this.guest(session.id, byId("join-name").value.trim() || "Guest");
+    const token = byId("join-owner").checked
+      ? await api.session(session.id, { identity: owner })
+      : await this.guest(session.id, byId("join-name").value.trim() || "Guest");
     if (!token.access_token) throw new Error("this key may not make tokens (sessions:write)");
     await this.enter(session.id, { ...token, mic: byId("join-mic").checked, camera: byId("join-camera").checked });
   }
@@ -179,7 +181,7 @@ class Live {
       if (this.call === call) this.call = null;
     });
     this.call = call;
-    await call.join({ url, token, mic, camera });
+    await call.join({ url, token, mic, camera, title: title(this.model.sessions.get(id)) });
   }
 
   async invite() {
@@ -192,7 +194,8 @@ class Live {
       can_publish: byId("invite-publish").checked,
     });
     byId("link").value = guestLink(made);
-    text(byId("link-words"), `Lets ${name} into “${title(session)}”, and whoever else has it. It works until ${new Date(made.expires_at).toLocaleTimeString()}.`);
+    const until = clock(Date.parse(made.expires_at), { seconds: false });
+    text(byId("link-words"), `Lets ${name} into “${title(session)}”, and whoever else has it, until ${until}.`);
     await asked(byId("link-dialog"));
     byId("link").value = "";
   }
@@ -200,7 +203,8 @@ class Live {
   async remove(person) {
     const { id } = this.model.current;
     const name = person.name || person.identity;
-    if (!(await confirm({ title: `Remove ${name}?`, words: "The token that this person has does not work any more.", yes: "Remove" }))) return;
+    const words = "The token that this person has does not work any more.";
+    if (!(await confirm({ title: `Remove ${name}?`, words, yes: "Remove" }))) return;
     await api.removeParticipant(id, person.identity);
   }
 

@@ -46,12 +46,15 @@ export class Call {
     this.#ended = ended;
   }
 
-  /** Join. Devices that cannot be had are said, and the call goes on without them. Raises what LiveKit does. */
-  async join({ url, token, mic, camera }) {
+  /**
+   * Join; `title` is shown above. Devices that cannot be had are said, and the call goes on without them. Raises what
+   * LiveKit does.
+   */
+  async join({ url, token, mic, camera, title = "" }) {
     this.#lk = await client();
     const { Room } = this.#lk;
     this.#room = new Room({ adaptiveStream: true, dynacast: true, disconnectOnPageLeave: true });
-    this.#draw();
+    this.#draw(title);
     this.#listen();
     try {
       await this.#room.connect(url, token);
@@ -82,7 +85,7 @@ export class Call {
     }
   }
 
-  #draw() {
+  #draw(title) {
     const button = (name, words, act) => {
       const node = h("button", { type: "button", class: name }, icon(name === "leave" ? "leave" : name), words);
       node.addEventListener("click", () => busy(node, words, act));
@@ -99,8 +102,9 @@ export class Call {
     const leave = button("leave", "Leave", () => this.leave());
     const controls = h("div", { class: "call-controls", role: "group", "aria-label": "Call" });
     controls.append(this.sound, this.mic, this.camera, leave);
+    const heading = title ? h("h3", {}, `You are in “${title}”`) : null;
     this.place.replaceChildren(
-      h("section", { class: "call", "aria-label": "Call" }, this.words, this.tiles, controls, this.voices),
+      h("section", { class: "call", "aria-label": "Call" }, heading, this.words, this.tiles, controls, this.voices),
     );
     this.#buttons();
   }

@@ -62,10 +62,11 @@ export class Conversation {
       `since ${clock(from)}`,
       ended ? `${stopwatch(until - from)} long, ended: ${(info.end_reason ?? "").replaceAll("_", " ")}` : stopwatch(now - from),
       services(info),
-      session.id,
+      ...(session.id === title(session) ? [] : [session.id]),
     ];
     const node = byId("session-facts");
     while (node.children.length < facts.length) node.append(h("span"));
+    while (node.children.length > facts.length) node.lastChild.remove();
     facts.forEach((fact, at) => text(node.children[at], fact));
     byId("session-actions").hidden = ended;
   }
@@ -100,7 +101,7 @@ export class Conversation {
 
   #jobs(session, now) {
     const jobs = [...session.jobs.values()].reverse().slice(0, JOBS_SHOWN);
-    this.#showJobs(jobs.map((job) => ({ job, now })));
+    this.#showJobs(jobs.map((job) => ({ job, now, name: session.people.get(job.participant.sid)?.name })));
     text(byId("jobs-count"), jobs.filter((job) => job.state !== "ended").length);
     byId("jobs-none").hidden = jobs.length > 0;
     byId("jobs-table").hidden = jobs.length === 0;
@@ -190,10 +191,11 @@ function makeJob() {
   state.append(pill);
   return {
     node: h("tr", {}, ...cells),
-    update({ job, now }) {
+    update({ job, now, name }) {
       const states = { waiting: "waiting", running: "listening", ended: "ended" };
-      text(voice, job.participant.identity);
-      attribute(voice, "title", job.track_sid);
+      // Who has left is known by the identity alone; a name that was there stays.
+      if (name || !voice.textContent) text(voice, name || job.participant.identity);
+      attribute(voice, "title", `${job.participant.identity}, ${job.track_sid}`);
       text(pill, job.reason ? job.reason.replaceAll("_", " ") : (states[job.state] ?? job.state));
       attribute(pill, "data-state", job.state);
       text(attempt, job.attempt);

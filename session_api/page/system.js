@@ -88,13 +88,13 @@ function healthOf(system) {
   const lines = [
     { name: "HTTP API", state: "ok", words: `June ${version}` },
     { name: "RabbitMQ", state: broker.blocked ? "bad" : "ok", words: broker.blocked ?? broker.server },
-    { name: "Workers", state: workers > 0 ? "ok" : "bad", words: workers > 0 ? String(workers) : "none: nothing is answered" },
+    { name: "Workers", state: workers > 0 ? "ok" : "bad", words: workers > 0 ? `${workers} ready` : "none: nothing is answered" },
     { name: "Commands", state: commands.waiting > 0 ? "warn" : "ok", words: `${commands.waiting ?? 0} waiting` },
   ];
   for (const [key, name] of SERVICES) {
     const { consumers, waiting } = system[key];
-    const words = consumers > 0 ? `${consumers}, ${waiting ?? 0} waiting` : `none${waiting > 0 ? `, ${waiting} waiting` : ""}`;
-    lines.push({ name, state: consumers > 0 ? (waiting > 0 ? "warn" : "ok") : "warn", words });
+    const words = `${consumers > 0 ? `${consumers} ready` : "none"}${waiting > 0 ? `, ${waiting} waiting` : ""}`;
+    lines.push({ name, state: consumers > 0 && !(waiting > 0) ? "ok" : "warn", words });
   }
   return lines;
 }
