@@ -1,7 +1,5 @@
 """`june key`: API keys for the HTTP session API. June is told only their hashes."""
 
-import hashlib
-import re
 import secrets
 from typing import Annotated
 
@@ -9,21 +7,16 @@ from cyclopts import App, Parameter
 
 from cli.failures import usage
 from cli.world import Json, World
+from runtime.api_keys import Scope, digest_of, read_api_keys
 
-SCOPES = ("sessions:read", "sessions:write", "events:read", "system:read")
-DEFAULT_SCOPES = ("sessions:read", "sessions:write", "events:read")
+DEFAULT_SCOPES = tuple(str(scope) for scope in Scope if scope is not Scope.SYSTEM_READ)
 PREFIX = "june_"
 _KEY_BYTES = 32
 _KEY_LEAST = 20
 
-# What separates the parts of a line cannot be inside of one; the name becomes a part of the commands' source.
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
 Scopes = Annotated[
     list[str],
-    Parameter(
-        name="--scope", negative="", help=f"What the key may do; may be repeated: {', '.join(SCOPES)}."
-    ),
+    Parameter(name="--scope", negative="", help=f"What the key may do; may be repeated: {', '.join(Scope)}."),
 ]
 
 
@@ -80,9 +73,10 @@ def _hash(app: App, world: World) -> None:
 
 
 def line_of(name: str, secret: str, scopes: list[str]) -> str:
-    """`name sha256-in-hex scope,scope`. Raises CommandFailed."""
-    if not _NAME.fullmatch(name):
-        raise usage("the name of a key is 1 to 64 letters, digits, dots, underscores and hyphens")
-    if unknown := [scope for scope in scopes if scope not in SCOPES]:
-        raise usage(f"no such scope: {', '.join(unknown)}", hint=f"there are {', '.join(SCOPES)}")
-    return f"{name} {hashlib.sha256(secret.encode()).hexdigest()} {','.join(dict.fromkeys(scopes))}"
+    """`name sha256-in-hex scope,scope`, as June reads it. Raises CommandFailed where it would not."""
+    line = f"{name} {digest_of(secret).hex()} {','.join(dict.fromkeys(scopes))}"
+    try:
+        (_,) = read_api_keys(line)
+    except ValueError as error:
+        raise usage(str(error).removeprefix("line 1 ").strip()) from None
+    return line
