@@ -1,7 +1,7 @@
 """From the POST of a webhook to the job in the hands of a consumer, at a steady rate of events.
 
-`python -m benchmarks.load.latency PORT AMQP_URL NAME SECONDS`. Posts whole calls on schedule, whatever the answers do,
-and takes `june.stt.start.v1` jobs with aio-pika, as a service would. Reports `jobs_ms` (from just before the POST of
+`python -m benchmarks.load.latency PORT AMQP_URL NAME SECONDS`. Posts whole calls on schedule, whatever the answers of
+other calls do, and takes `june.stt.start.v1` jobs with aio-pika, as a service would. Reports `jobs_ms` (from just before the POST of
 `track_published` to the job's arrival), `late_ms` (the worst delay of this process against its own schedule), `refused`
 (answers other than 2xx) and `missing` (jobs that did not come).
 """
@@ -24,7 +24,7 @@ from benchmarks.load.report import moment_s, report
 from benchmarks.plan import CONNECTIONS, EVENTS_PER_SECOND
 from schemas.topology import STT_JOBS_QUEUE
 
-_LAST_JOBS_WITHIN = timedelta(seconds=5)
+_LAST_JOBS_WITHIN = timedelta(seconds=15)
 
 
 class Watch:
@@ -62,12 +62,14 @@ async def post_on_schedule(watch: Watch, http: aiohttp.ClientSession, name: str,
     calls = [f"{name}-{number}" for number in range(int(seconds * EVENTS_PER_SECOND) // len(STORY))]
     planned = [(call, event, body, signed_headers(body)) for call, event, body in _bodies(calls)]
     begun = moment_s()
+    last: dict[str, asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as posts:
         for number, (call, event, body, headers) in enumerate(planned):
             due = begun + number / EVENTS_PER_SECOND
             await asyncio.sleep(max(0.0, due - moment_s()))
             watch.late_ms = max(watch.late_ms, (moment_s() - due) * 1000)
-            posts.create_task(_post(watch, http, call, event, body, headers))
+            post = _post(watch, http, call, event, body, headers, after=last.get(call))
+            last[call] = posts.create_task(post)
 
 
 def _bodies(calls: list[str]) -> list[tuple[str, str, bytes]]:
@@ -75,8 +77,18 @@ def _bodies(calls: list[str]) -> list[tuple[str, str, bytes]]:
 
 
 async def _post(
-    watch: Watch, http: aiohttp.ClientSession, call: str, event: str, body: bytes, headers: dict[str, str]
+    watch: Watch,
+    http: aiohttp.ClientSession,
+    call: str,
+    event: str,
+    body: bytes,
+    headers: dict[str, str],
+    *,
+    after: asyncio.Task[None] | None,
 ) -> None:
+    """As LiveKit does it: nothing of a room is posted before the last post about it was answered."""
+    if after is not None:
+        await after
     if event == "track_published":
         watch.posted_s[call] = moment_s()
     async with http.post(PATH, data=body, headers=headers) as answer:
