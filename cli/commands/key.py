@@ -78,5 +78,5 @@ def line_of(name: str, secret: str, scopes: list[str]) -> str:
     try:
         (_,) = read_api_keys(line)
     except ValueError as error:
-        raise usage(str(error).removeprefix("line 1 ").strip()) from None
+        raise usage(f"the line for JUNE_API_KEYS {str(error).removeprefix('line 1 ')}") from None
     return line
