@@ -22,7 +22,7 @@ from tests.e2e.stories import conversation, room_name
 from tests.e2e.webhooks import Body, RoomStory
 
 CREATE = "june.session.create.v1"
-PAUSE_S = 0.05
+PAUSE_S = 0.1
 """Between two rooms or creates of one actor: the machine is shared with what is tested."""
 
 
@@ -44,7 +44,7 @@ class Load:
 
 
 @asynccontextmanager
-async def under_load(june: Installation, client: Client, *, side_by_side: int = 4) -> AsyncIterator[Load]:
+async def under_load(june: Installation, client: Client, *, side_by_side: int = 2) -> AsyncIterator[Load]:
     """Rooms and creates for the time of the block; those that are begun are finished."""
     load, over = Load(), asyncio.Event()
     async with asyncio.TaskGroup() as group:
