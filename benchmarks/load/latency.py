@@ -1,8 +1,8 @@
 """From the POST of a webhook to the job in the hands of a consumer, at a steady rate of events.
 
 `python -m benchmarks.load.latency PORT AMQP_URL NAME SECONDS`. Posts whole calls on schedule, whatever the answers of
-other calls do, and takes `june.stt.start.v1` jobs with aio-pika, as a service would. Reports `jobs_ms` (from just before
-the POST of `track_published` to the job's arrival), `late_ms` (the worst delay of this process against its own
+other calls do, and takes `june.stt.start.v1` jobs with aio-pika, as a service would. Reports `jobs_ms` (from just
+before the POST of `track_published` to the job's arrival), `late_ms` (the worst delay of this process against its own
 schedule), `refused` (answers other than 2xx) and `missing` (jobs that did not come).
 """
 
