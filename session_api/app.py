@@ -136,11 +136,13 @@ class Api:
         pieces = [decoded(piece, "path") for piece in raw_pieces]
         found = routes_of(pieces)
         if not found:
+            response = _file(request, pieces)
             asked.route = "page"
-            return _file(request, pieces)
+            return response
         route, parameters = _of_method(request.method, found)
         asked.route = route.name
         if route.scope is None:
+            read_query(raw_query, known=route.query)
             return _open(route)
         caller = await self._parts.gate.admit(request)
         asked.caller = caller.name

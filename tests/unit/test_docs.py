@@ -18,12 +18,13 @@ from runtime.settings import PARTS
 from runtime.settings.loading import variable_of
 from schemas.commands import SessionCreate, parse_command
 from schemas.envelope import decode
+from session_api.metrics import Metrics as ApiMetrics
 from webhook_ingress.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 ADRS = sorted((ROOT / "docs/adr").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "docs/architecture.md", ROOT / "docs/operations.md", *ADRS]
-CODE = ("schemas", "messaging", "runtime", "webhook_ingress", "worker")
+CODE = ("schemas", "messaging", "runtime", "webhook_ingress", "worker", "session_api")
 
 _NAMED = re.compile(r"`([\w./-]+\.(?:py|md|yaml|yml|toml))(?:::(\w+))?`")
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
@@ -62,9 +63,10 @@ def test_settings_that_a_page_names_are_settings(page: Path) -> None:
 
 def test_figures_that_operations_names_are_counted() -> None:
     """The names are those of /metrics, suffixes included."""
-    ingress = CollectorRegistry()
-    Metrics(ingress)
-    told = (generate_latest(REGISTRY) + generate_latest(ingress)).decode()
+    others = CollectorRegistry()
+    Metrics(others)
+    ApiMetrics(others)
+    told = (generate_latest(REGISTRY) + generate_latest(others)).decode()
     page = (ROOT / "docs/operations.md").read_text()
     named = set(re.findall(r"june_[a-z_]+", page))
     assert {name for name in named if not re.search(rf"^# HELP {name} ", told, re.MULTILINE)} == set()

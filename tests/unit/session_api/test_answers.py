@@ -175,6 +175,7 @@ async def test_other_answers_are_their_shape() -> None:
         ("GET", "/api/sessions/%zz", "all", 400, "invalid_argument"),
         ("GET", "/api/sessions?user_id=%c3", "all", 400, "invalid_argument"),
         ("GET", "/api/events?limit=1", "all", 400, "invalid_argument"),
+        ("GET", "/api/openapi.json?x=1", None, 400, "invalid_argument"),
     ],
 )
 async def test_what_is_wrong_is_told_by_its_code(
