@@ -45,8 +45,8 @@ class MemoryLiveKit:
         """Whom the next lists of participants lack, list by list."""
         self.unlisted: set[str] = set()
         """Rooms that lists of all rooms lack."""
-        self.unknown: set[str] = set()
-        """Rooms that are not found by their names."""
+        self.unknown: dict[str, int] = {}
+        """How often yet a room is not found by its name."""
         self.rooms_there = FakeRooms(
             now=now,
             emit=self._emit,
@@ -127,7 +127,10 @@ class MemoryLiveKit:
     async def room(self, name: str) -> LiveRoom | None:
         self._asked("room")
         found = self.rooms_there.get(name)
-        return None if found is None or name in self.unknown else as_live_room(found.info)
+        if times := self.unknown.get(name, 0):
+            self.unknown[name] = times - 1
+            return None
+        return None if found is None else as_live_room(found.info)
 
     async def rooms(self) -> Sequence[LiveRoom]:
         self._asked("rooms")

@@ -1,89 +1,174 @@
-"""Duties, counts and forgetting: what a store does that nobody waits for."""
+"""Duties, counts and purging, on both databases."""
 
+from __future__ import annotations
+
+import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from schemas.participants import ParticipantKind
+from schemas.participants import ParticipantKind, TrackType
+from schemas.sessions import EndReason
 from tests.contract.store.conftest import NewStore
-from tests.contract.store.samples import NOW, ROOM, SECOND, participant, room, session, track
-from worker.application.ports import Answer, SessionCounts, Store
-from worker.domain.model import ParticipantSid, SessionId, SessionState, State
+from tests.contract.store.samples import NOW, SECOND, job, participant, room, session, track
+from worker.application.ports import Answer, Store, Transaction
+from worker.domain.model import JobId, Removal, RoomSid, Session, SessionState, State, TurnId, TurnRef
 
 DAY = timedelta(days=1)
+KEPT = 30 * DAY
 
 
-def inhabited() -> State:
-    """One session with a person who publishes, an agent, and somebody who has left."""
-    people = (
-        participant("PA_1"),
-        replace(participant("PA_agent"), kind=ParticipantKind.AGENT),
-        participant("PA_gone", gone=True),
-    )
-    voice = replace(track(), participant_sid=ParticipantSid("PA_1"))
-    return State(
-        session=session(room_name="room of s1"),
-        rooms={ROOM: room()},
-        participants={(ROOM, each.sid): each for each in people},
-        tracks={(ROOM, voice.sid): voice},
-    )
+def ended(session_id: str, at: datetime) -> Session:
+    """A session that is over since then."""
+    over = {"state": SessionState.ENDED, "ended_at": at, "end_reason": EndReason.DELETED}
+    return replace(session(session_id), room_sid=None, **over)  # type: ignore[arg-type]
 
 
-async def test_a_duty_has_one_holder_at_a_time(new_store: NewStore) -> None:
-    """Nobody takes it before its time has run out, not even its holder; then whoever comes first."""
+async def saved(store: Store, *states: State) -> None:
+    for result in await store.run_many([lambda tx, s=state: tx.save(State(), s) for state in states]):  # type: ignore[misc]
+        assert not isinstance(result, Exception), result
+
+
+async def purged(store: Store, now: datetime, *, limit: int = 200) -> list[int]:
+    """How many each step took, until there was nothing."""
+    steps = []
+    while step := await store.purge(now, retention=KEPT, limit=limit):
+        steps.append(step)
+    return steps
+
+
+# Duties.
+
+
+async def test_a_duty_is_one_holders_until_it_runs_out(new_store: NewStore) -> None:
+    """Nobody takes it before, its holder neither; at that moment whoever asks has it."""
     first, second = await new_store(), await new_store()
-    until = NOW + 10 * SECOND
-    assert await first.claim("reconcile", "a", now=NOW, until=until)
-    assert not await second.claim("reconcile", "b", now=NOW + SECOND, until=until)
-    assert not await first.claim("reconcile", "a", now=NOW + SECOND, until=until)
-    assert await second.claim("retention", "b", now=NOW, until=until)
-    assert await second.claim("reconcile", "b", now=until, until=until + SECOND)
+    assert await first.claim("duty", "a", now=NOW, until=NOW + SECOND)
+    for store, holder in ((first, "a"), (second, "b")):
+        assert not await store.claim("duty", holder, now=NOW + SECOND / 2, until=NOW + DAY)
+    assert await second.claim("duty", "b", now=NOW + SECOND, until=NOW + DAY)
+    assert not await first.claim("duty", "a", now=NOW + 2 * SECOND, until=NOW + DAY)
 
 
-async def test_counts_are_livekits(store: Store) -> None:
-    """Agents and those who left are not counted as people; who ever published is a publisher."""
-    await store.run(lambda tx: tx.save(State(), inhabited()))
-    reserved = replace(session("s2"), state=SessionState.RESERVED)
-    await store.run(lambda tx: tx.save(State(), State(session=reserved)))
-    assert list(await store.live_counts()) == [
-        SessionCounts(
-            session_id="s1",
-            room_name="room of s1",
-            room_sid=ROOM,
-            created_at=NOW,
-            missing_since=None,
-            participants=1,
-            publishers=1,
-        )
-    ]
+async def test_of_many_that_ask_at_once_one_has_the_duty(new_store: NewStore) -> None:
+    """Whatever the stores do at the same moment."""
+    stores = [await new_store() for _ in range(3)]
+    asked = [store.claim("duty", str(n), now=NOW, until=NOW + DAY) for n, store in enumerate(stores * 4)]
+    assert sum(await asyncio.gather(*asked)) == 1
 
 
-async def test_ended_sessions_go_with_all_of_theirs(store: Store) -> None:
-    """After the retention, and not before; live ones stay."""
-    ended = replace(inhabited(), session=replace(session(), state=SessionState.ENDED, ended_at=NOW))
-    await store.run(lambda tx: tx.save(State(), ended))
-    await store.run(lambda tx: tx.save(State(), State(session=session("s2"))))
-    assert await store.purge(NOW + 29 * DAY, retention=30 * DAY, limit=200) == 0
-    assert await store.purge(NOW + 30 * DAY, retention=30 * DAY, limit=200) == 1
-    assert await store.run(lambda tx: tx.session("s1")) is None
-    assert await store.run(lambda tx: tx.room(ROOM)) is None
-    assert await store.run(lambda tx: tx.live_participants(ROOM)) == []
-    assert await store.run(lambda tx: tx.session("s2")) is not None
+async def test_duties_are_apart(store: Store) -> None:
+    """One that is taken keeps nobody from another."""
+    assert await store.claim("one", "a", now=NOW, until=NOW + DAY)
+    assert await store.claim("other", "b", now=NOW, until=NOW + DAY)
 
 
-async def test_inbox_and_answers_are_forgotten_in_steps(store: Store) -> None:
-    """Answers after a day, the inbox after two; a step takes no more than it is told."""
-    await store.run_many([lambda tx, n=n: tx.mark_seen(f"m{n}", NOW) for n in range(5)])  # type: ignore[misc]
-    answer = Answer(key="k", digest="d", outcome={}, answered_at=NOW)
-    await store.run(lambda tx: tx.remember(answer))
-    assert await store.purge(NOW + DAY - SECOND, retention=30 * DAY, limit=3) == 0
-    assert await store.purge(NOW + DAY, retention=30 * DAY, limit=3) == 1
-    assert [await store.purge(NOW + 2 * DAY, retention=30 * DAY, limit=3) for _ in range(3)] == [3, 2, 0]
-    assert await store.run(lambda tx: tx.seen("m1")) is False
+# Counts.
 
 
-async def test_an_abandoned_reservation_is_forgotten(store: Store) -> None:
-    """A create that nobody finished holds its names for a day at most."""
-    reserved = replace(session(), state=SessionState.RESERVED)
-    await store.run(lambda tx: tx.save(State(), State(session=reserved)))
-    await store.purge(NOW + DAY, retention=30 * DAY, limit=200)
-    assert await store.run(lambda tx: tx.session(SessionId("s1"))) is None
+async def test_people_are_counted_as_livekit_counts(store: Store) -> None:
+    """Without agents and egress, and without who has left; a publisher is who ever published, and is still there."""
+    kinds = (ParticipantKind.SIP, ParticipantKind.AGENT, ParticipantKind.EGRESS, ParticipantKind.STANDARD)
+    people = [replace(participant(f"PA_{number}"), kind=kind) for number, kind in enumerate(kinds)]
+    people.append(participant("PA_left", gone=True))
+    tracks = [track("TR_1", of="PA_0", gone=True), track("TR_2", of="PA_0"), track("TR_3", of="PA_left")]
+    tracks[1] = replace(tracks[1], type=TrackType.VIDEO)
+    await saved(
+        store,
+        State(
+            session=session(),
+            rooms={room().room_sid: room()},
+            participants={(one.room_sid, one.sid): one for one in people},
+            tracks={(one.room_sid, one.sid): one for one in tracks},
+        ),
+    )
+    (counts,) = await store.live_counts()
+    assert (counts.session_id, counts.room_name, counts.room_sid) == ("s1", "room of s1", "RM_1")
+    assert (counts.created_at, counts.missing_since) == (NOW, None)
+    assert (counts.participants, counts.publishers) == (2, 1)
+
+
+async def test_sessions_without_a_room_are_not_counted(store: Store) -> None:
+    """Neither those whose room is being made, nor those that have ended; one without people is."""
+    await saved(
+        store,
+        State(session=replace(session("made"), state=SessionState.RESERVED)),
+        State(session=replace(session("waits"), room_sid=None)),
+        State(session=ended("over", NOW)),
+        State(session=replace(session("empty"), room_sid=RoomSid("RM_2"), missing_since=NOW)),
+    )
+    (counts,) = await store.live_counts()
+    assert (counts.session_id, counts.participants, counts.missing_since) == ("empty", 0, NOW)
+
+
+# Purging.
+
+
+async def test_an_old_session_goes_with_all_of_its_own(store: Store) -> None:
+    """Rooms, people, tracks, jobs, words, turns, removals: nothing of it is left, and it may be made again."""
+    over, one, said = ended("s1", NOW), participant(), (JobId("job_1"), "u1")
+    removal = Removal(session_id=over.session_id, identity="ann", until=NOW)
+    await saved(
+        store,
+        State(
+            session=over,
+            rooms={room().room_sid: room(gone=True)},
+            participants={(one.room_sid, one.sid): one},
+            tracks={(track().room_sid, track().sid): track()},
+            jobs={job().job_id: job()},
+            utterances=frozenset({said}),
+            turns={TurnId("t1"): TurnRef(turn_id=TurnId("t1"), session_id=over.session_id, room_name="r")},
+            removals={"ann": removal},
+        ),
+    )
+    assert await purged(store, NOW + KEPT - SECOND) == []
+    assert await purged(store, NOW + KEPT) == [1]
+
+    def left(tx: Transaction) -> list[object]:
+        return [
+            tx.session("s1"),
+            tx.room(room().room_sid),
+            tx.participant(one.room_sid, one.sid),
+            tx.track(track().room_sid, track().sid),
+            tx.job(job().job_id),
+            tx.turn(TurnId("t1")),
+            tx.removal(over.session_id, "ann"),
+            tx.utterance_taken(*said) or None,
+        ]
+
+    assert await store.run(left) == [None] * 8
+    await saved(store, State(session=over))
+
+
+async def test_what_is_young_or_lives_stays(store: Store) -> None:
+    """However old a live session is."""
+    await saved(store, State(session=session("lives")), State(session=ended("young", NOW + DAY)))
+    assert await purged(store, NOW + KEPT + DAY - SECOND) == []
+    assert len(await purged(store, NOW + 10 * KEPT)) == 1
+    assert await store.run(lambda tx: tx.session("lives")) is not None
+
+
+async def test_a_reservation_that_nobody_finished_goes_after_a_day(store: Store) -> None:
+    """Its names are then as if they had never been asked for."""
+    await saved(store, State(session=replace(session(), state=SessionState.RESERVED, room_sid=None)))
+    assert await purged(store, NOW + DAY - SECOND) == []
+    assert await purged(store, NOW + DAY) == [1]
+
+
+async def test_memories_of_messages_and_answers_go(store: Store) -> None:
+    """Answers after a day, as long as the same command gets the same one; seen messages after two."""
+    answer = Answer(key="c", digest="d", outcome={}, answered_at=NOW)
+    await store.run_many([lambda tx: tx.remember(answer), lambda tx: tx.mark_seen("m", NOW)])
+    assert await purged(store, NOW + DAY - SECOND) == []
+    assert await purged(store, NOW + DAY) == [1]
+    assert await store.run(lambda tx: (tx.seen("m"), tx.answer("c"))) == (True, None)
+    assert await purged(store, NOW + 2 * DAY) == [1]
+    assert not await store.run(lambda tx: tx.seen("m"))
+
+
+async def test_a_step_is_small(store: Store) -> None:
+    """`limit` bounds what one transaction takes, of each kind."""
+    await store.run_many([lambda tx, n=n: tx.mark_seen(f"m{n}", NOW) for n in range(50)])  # type: ignore[misc]
+    await saved(store, *(State(session=ended(f"s{n}", NOW)) for n in range(5)))
+    steps = await purged(store, NOW + KEPT, limit=20)
+    assert sum(steps) == 55
+    assert steps[0] == 21

@@ -16,9 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.topology import partition_of
 from tests.support.world import Lives, a_world
 from tests.unit.worker.application.model import Model, Step
 from worker.adapters.sql import open_store
+from worker.application.failures import BrokerUnavailable
 
 WEIGHTS = {
     "join": 6, "leave": 2, "publish": 5, "unpublish": 2, "finish": 1, "kill": 1, "post": 10, "lose": 1, "work": 9,
@@ -68,6 +70,25 @@ async def test_whatever_happens(empty_database: Path, steps: list[Step], lossy: 
 async def test_whatever_else_happens(empty_database: Path, steps: list[Step], lossy: bool) -> None:
     """The same for other runs each time."""
     await play(empty_database, steps, lossy=lossy)
+
+
+@pytest.mark.parametrize("fault", ["down", "silent"])
+async def test_an_event_that_comes_again_says_first_what_was_not_confirmed(
+    tmp_path: Path, fault: str
+) -> None:
+    """The broker took nothing, or did not say so: the event's copy publishes the same messages, and no new ones."""
+    async with a_world(tmp_path) as world:
+        world.livekit.join("tea", "ann")
+        bodies = [json.dumps(body).encode() for body in world.livekit.webhooks]
+        setattr(world.publisher, fault, True)
+        with pytest.raises(BrokerUnavailable):
+            await world.cases.room_events.handle(partition_of("tea"), bodies)
+        unconfirmed = list(world.publisher.messages)
+        setattr(world.publisher, fault, False)
+        await world.cases.room_events.handle(partition_of("tea"), bodies)
+        said = world.publisher.messages[len(unconfirmed) :]
+        assert [one.type.split(".")[2] for one in said] == ["created", "started", "joined"]
+        assert unconfirmed in ([], said)
 
 
 async def play(database: Path, steps: list[Step], *, lossy: bool) -> None:
