@@ -69,7 +69,7 @@ async def _rooms(june: Installation, load: Load, over: asyncio.Event, dice: rand
 
 async def deliver(june: Installation, body: Body) -> None:
     """As LiveKit does it: again after a 5xx or a broken connection, the same bytes."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             try:
                 status = await june.webhook(body)
