@@ -165,7 +165,7 @@ def test_both_voices_were_heard_and_their_words_told(told: Told) -> None:
         assert (transcript["text"], transcript["language"], transcript["utterance_id"]) == (
             SENTENCE,
             "en",
-            "1",
+            "1.1",
         )
         assert (transcript["start_ms"], transcript["end_ms"], transcript["confidence"]) == (0, 1000, None)
 
