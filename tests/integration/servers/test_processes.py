@@ -19,12 +19,13 @@ import sys
 from deploy.servers.processes import start
 from tests.integration.servers.toys import toy_recipe
 
-pytestmark = pytest.mark.slow
 recipe, port = toy_recipe()
 _, server = start(lambda: (recipe, port))
 print(server.pid, server._keeper.pid, recipe.directory, flush=True)
 sys.stdin.read()
 """
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -35,7 +35,9 @@ def listening(server: Controlled) -> set[tuple[str, int]]:
     inodes = set()
     for pid in [server.pid, *descendants(server.pid)]:
         with contextlib.suppress(OSError):  # a backend that ends meanwhile
-            inodes |= {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):  # a file that is closed meanwhile
+                    inodes.add(link.readlink().name)
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
