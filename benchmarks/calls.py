@@ -28,7 +28,9 @@ STORY: Final = (
 BEGINNING: Final = STORY[:3]
 """After these the call is live: a person in a room, with a voice that is transcribed."""
 
-_COHORT: Final = 64
+_APART: Final = 10
+"""How many calls begin between two events of a call."""
+
 _CREATED: Final = "1763841600"
 _CODECS: Final = ("video/VP8", "video/H264", "video/VP9", "video/AV1", "audio/red", "audio/opus")
 
@@ -45,11 +47,15 @@ def webhook(name: str, event: str) -> bytes:
 
 
 def interleaved(names: Sequence[str], story: Sequence[str] = STORY) -> Iterator[tuple[str, str]]:
-    """(call, event) for many calls at a time, each call's own in order."""
-    for start in range(0, len(names), _COHORT):
-        for event in story:
-            for name in names[start : start + _COHORT]:
-                yield name, event
+    """(call, event) for many calls at a time, each call's own in order, each at another place of its story.
+
+    In the middle one begins, one is at its second event, and so on: the mixture of events is the same at any moment.
+    """
+    for number in range(len(names) + _APART * (len(story) - 1)):
+        for behind, event in enumerate(story):
+            call = number - _APART * behind
+            if 0 <= call < len(names):
+                yield names[call], event
 
 
 def signed_headers(body: bytes) -> dict[str, str]:

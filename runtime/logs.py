@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
+from pydantic_core import to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from runtime.redaction import MASK, redacted
@@ -91,7 +92,10 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _to_json(event: EventDict, **_options: Any) -> str:
-    return _JSON.encode(event)
+    try:
+        return to_json(event, inf_nan_mode="constants").decode()
+    except ValueError:  # half a surrogate pair
+        return _JSON.encode(event)
 
 
 def _named(part: str) -> Processor:

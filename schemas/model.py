@@ -11,10 +11,11 @@ from typing import Any, ClassVar, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from schemas.envelope import SOURCE, Envelope, format_sequence
+from schemas.envelope import SOURCE, Envelope, encode, format_sequence
 from schemas.errors import FieldProblem, MessageInvalid, printable
 
 _MOST_PROBLEMS = 32
+_NO_DATA: Mapping[str, Any] = {}
 _PLAIN = {
     "missing": "is required",
     "string_type": "must be a string",
@@ -64,9 +65,12 @@ def session_message(
     room_name: str,
     sequence: int,
     traceparent: str | None = None,
-) -> Envelope:
-    """The envelope of one message about a session: `sequence` is the session's running number of messages."""
-    return Envelope(
+) -> bytes:
+    """One message about a session: `sequence` is the session's running number of messages.
+
+    The same bytes as `encode` makes of such an envelope, without the way over dictionaries.
+    """
+    envelope = Envelope(
         id=id,
         source=SOURCE,
         type=data.TYPE,
@@ -75,8 +79,9 @@ def session_message(
         partitionkey=room_name,
         sequence=format_sequence(sequence),
         traceparent=traceparent,
-        data=data.as_json(),
+        data=_NO_DATA,
     )
+    return encode(envelope).removesuffix(b"{}}") + data.__pydantic_serializer__.to_json(data) + b"}"
 
 
 _M = TypeVar("_M", bound=BaseModel)

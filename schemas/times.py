@@ -4,6 +4,7 @@ Reading accepts what RFC 3339 allows (any offset, up to 12 decimals) but leap se
 """
 
 import re
+from functools import lru_cache
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ TIME_RULE = "must be an RFC 3339 time with an offset, such as 2026-11-22T19:00:0
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,12})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
+@lru_cache(maxsize=256)  # one moment is in all that a batch of messages says
 def format_time(value: datetime) -> str:
     """An aware time as `2026-11-22T19:00:00.000Z`; what is finer than a millisecond is cut off.
 

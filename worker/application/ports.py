@@ -33,7 +33,7 @@ from worker.domain.model import (
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class OutboxMessage:
     """A message that is to be published, exactly as its bytes are. `position` is given by the store, rising."""
 
@@ -61,7 +61,7 @@ class ErrandKind(StrEnum):
     """Compare it with LiveKit: something that happened in it could not be handled."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class RoomErrand:
     """Something that LiveKit is to be asked until it is done. `identity` is of who is to be removed."""
 
@@ -74,7 +74,7 @@ class RoomErrand:
     errand_id: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """What a command was answered, without its tokens. `digest` is of its type and data."""
 
@@ -105,7 +105,7 @@ class SessionCounts:
     publishers: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class DueTimer:
     """A moment that the domain asked for and that has come."""
 

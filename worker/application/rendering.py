@@ -6,7 +6,6 @@ here, once, and never again. Refuses: sending; that is the outbox's work after t
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from schemas import topology
-from schemas.envelope import encode
 from schemas.events import SessionCreated, SessionEnded, SessionStarted
 from schemas.model import Message, session_message
 from schemas.participants import Speaker, VoiceOwner, VoiceTrack
@@ -24,6 +22,7 @@ from worker.application.config import Config
 from worker.application.ports import ErrandKind, OutboxMessage, RoomErrand, Tokens, Transaction
 from worker.application.views import session_view
 from worker.domain import effects as fx
+from worker.domain.copies import replace
 from worker.domain.model import Job, Session, State
 from worker.domain.voices import speaker_identity, transcriber_identity
 
@@ -96,11 +95,11 @@ class Renderer:
         if session is None:
             raise AssertionError(f"{type(effect).__name__} without a session")
         exchange, data, expires_after = self._data(session, effect, now)
-        if getattr(data, "attempt", None) not in {None, 1} and expires_after is not None:
+        if isinstance(data, SttStart | AiTurn | TtsSpeak) and data.attempt > 1:
             rendered.counts["attempt_again"] += 1
         sequence = session.sequence + len(rendered.messages) + 1
         message_id = str(uuid.uuid4())
-        envelope = session_message(
+        body = session_message(
             data,
             id=message_id,
             time=now,
@@ -118,7 +117,7 @@ class Renderer:
                 exchange=exchange,
                 routing_key=data.TYPE,
                 type=data.TYPE,
-                body=encode(envelope),
+                body=body,
                 created_at=now,
                 expires_after=expires_after,
             )
@@ -215,17 +214,15 @@ def store(tx: Transaction, before: State, rendered: Rendered) -> None:
         if session is None:
             raise AssertionError(f"a wake for {wake.key} without a session")
         tx.set_timer(session.session_id, session.room_name, wake.key, wake.at)
-    rendered.errands = [
-        dataclasses.replace(errand, errand_id=tx.put_errand(errand)) for errand in rendered.errands
-    ]
+    rendered.errands = [replace(errand, errand_id=tx.put_errand(errand)) for errand in rendered.errands]
 
 
 def _with_sequence(state: State, messages: int) -> State:
     """The state after so many messages of its session."""
     if state.session is None or not messages:
         return state
-    session = dataclasses.replace(state.session, sequence=state.session.sequence + messages)
-    return dataclasses.replace(state, session=session)
+    session = replace(state.session, sequence=state.session.sequence + messages)
+    return replace(state, session=session)
 
 
 def _history_entry(entry: fx.HistoryEntry) -> HistoryEntry:

@@ -17,7 +17,7 @@ from worker.domain.effects import HistoryEntry
 from worker.domain.model import JobId, ParticipantSid, SessionId, TurnId
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Utterance:
     """A final transcript. `at` is when it was said or, for want of that, when it was reported."""
 
@@ -44,7 +44,7 @@ class PartFate(StrEnum):
     """Over, and nobody was heard to begin it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """One part of an answer. `speaker` is the TTS instance that had it last."""
 
@@ -54,7 +54,7 @@ class Part:
     speaker: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Speech:
     """The part that TTS has now. `begun` holds over attempts: it was heard, whoever said it."""
 
@@ -65,7 +65,7 @@ class Speech:
     begun: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Turn:
     """The turn in the making: what was said, the answer so far, and who has it."""
 
@@ -93,7 +93,7 @@ class Turn:
         return self.last is not None and len(self.parts) == self.last + 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Answered:
     """The turn before, when its answer came whole, so that an echo of that is told from a late answer."""
 
@@ -102,7 +102,7 @@ class Answered:
     last: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Conversation:
     """The talk of one session."""
 

@@ -6,7 +6,7 @@ ended again. Needs the whole of the room in the slice.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from worker.domain.copies import replace
 from datetime import datetime
 
 from schemas.pipeline import StopReason

@@ -7,7 +7,7 @@ Refuses: judging by a late timer alone: while nobody else was given the job, a l
 
 from __future__ import annotations
 
-from dataclasses import replace
+from worker.domain.copies import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 

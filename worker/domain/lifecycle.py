@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
+from worker.domain.copies import replace
 from datetime import datetime, timedelta
 
 from schemas.sessions import EndReason, SessionOrigin

@@ -45,7 +45,7 @@ class JobState(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Agent:
     """A LiveKit agent that is to be dispatched into the room; `metadata` is LiveKit's raw string."""
 
@@ -53,7 +53,7 @@ class Agent:
     metadata: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """One conversation. `version` fences writes: each saved change of anything in the session raises it by one."""
 
@@ -96,7 +96,7 @@ class Session:
         return self.state is not SessionState.ENDED
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Room:
     """A LiveKit room by its sid. A gone one stays as a tombstone, so that late events of it start nothing.
 
@@ -109,7 +109,7 @@ class Room:
     gone: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Participant:
     """A person or program in a room, by sid. One that was first seen leaving is gone and never announced."""
 
@@ -126,7 +126,7 @@ class Participant:
     gone: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Track:
     """A published track, by sid. `announced` once its participant is known and the event was sent."""
 
@@ -143,7 +143,7 @@ class Track:
     gone: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """The transcription of one voice. `job_id` names the voice and stays the same over attempts."""
 
@@ -182,7 +182,7 @@ class Job:
         return self.state is not JobState.ENDED
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Removal:
     """An identity that was removed from a session and may not come back before `until` (its last token's end)."""
 
@@ -191,7 +191,7 @@ class Removal:
     until: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class TurnRef:
     """Which session a turn belongs to, so that late answers find it after it left the conversation."""
 
@@ -200,7 +200,7 @@ class TurnRef:
     room_name: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class State:
     """The slice of the store that one fact is about, and after a decision the same slice as it shall be.
 

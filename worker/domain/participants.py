@@ -7,7 +7,7 @@ joins. The first that is not June's own bot starts the session. June's own bots 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from worker.domain.copies import replace
 from datetime import datetime
 
 from schemas.events import ParticipantJoined as ParticipantJoinedEvent

@@ -7,7 +7,7 @@ removal, if there is one.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from worker.domain.copies import replace
 from datetime import datetime
 
 from schemas.sessions import EndReason

@@ -7,7 +7,7 @@ that is first seen leaving, or whose participant has gone, is gone silently. Jun
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from worker.domain.copies import replace
 from datetime import datetime
 
 from schemas.events import TrackPublished as TrackPublishedEvent

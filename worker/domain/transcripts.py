@@ -7,7 +7,7 @@ Partials change nothing. Only `running` holds a lease: words do not.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from worker.domain.copies import replace
 from datetime import datetime
 from typing import assert_never
 

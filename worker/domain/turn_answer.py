@@ -7,7 +7,7 @@ Refuses: to speak a part, to complete a turn.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from worker.domain.copies import replace
 from typing import assert_never
 
 from schemas.pipeline import CancelReason

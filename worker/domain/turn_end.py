@@ -6,7 +6,7 @@ Refuses: to begin the next turn.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from worker.domain.copies import replace
 from datetime import datetime
 
 from schemas.events import TurnCompleted

@@ -9,7 +9,7 @@ Refuses: STT jobs and transcripts; blank words, and words after the session's en
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from worker.domain.copies import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 

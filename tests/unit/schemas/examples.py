@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas import commands, events, pipeline, replies, reports, sessions
-from schemas.envelope import Envelope, encode
+from schemas.envelope import Envelope, decode, encode
 from schemas.errors import FieldProblem
 from schemas.model import Message, session_message
 from schemas.participants import (
@@ -280,8 +280,10 @@ OUTCOMES: Mapping[str, replies.Result | replies.ReplyError] = {
 
 def _published() -> dict[str, Envelope]:
     return {
-        message.TYPE: session_message(
-            message, id=f"m-{number}", time=NOW, session_id="s-1", room_name=ROOM, sequence=number
+        message.TYPE: decode(
+            session_message(
+                message, id=f"m-{number}", time=NOW, session_id="s-1", room_name=ROOM, sequence=number
+            )
         )
         for number, message in enumerate(PUBLISHED, start=1)
     }

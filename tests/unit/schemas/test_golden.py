@@ -4,10 +4,11 @@ import pytest
 
 from schemas.commands import COMMANDS, parse_command
 from schemas.envelope import Envelope, decode, encode
+from schemas.model import Message, session_message
 from schemas.registry import REGISTRY, RESULTS, Direction, parse_published
 from schemas.replies import ReplyFailed, ReplyOk, parse_reply
 from schemas.reports import REPORTS, parse_report
-from tests.unit.schemas.examples import EXAMPLES, GOLDEN, OUTCOMES, PUBLISHED, golden_bytes
+from tests.unit.schemas.examples import EXAMPLES, GOLDEN, NOW, OUTCOMES, PUBLISHED, ROOM, golden_bytes
 
 _BY_COMMAND = {type_.removeprefix("june.").removesuffix(".v1"): type_ for type_ in COMMANDS}
 
@@ -23,6 +24,16 @@ def test_every_type_has_a_golden_file() -> None:
 def test_the_bytes_stay_the_same(name: str) -> None:
     """Today's models write exactly the bytes of the golden file."""
     assert encode(EXAMPLES[name]) == golden_bytes(name)
+
+
+@pytest.mark.parametrize("message", PUBLISHED, ids=lambda message: message.TYPE)
+def test_a_session_message_is_its_golden_file(message: Message) -> None:
+    """The short way to a message's bytes gives the bytes of the golden file."""
+    number = PUBLISHED.index(message) + 1
+    made = session_message(
+        message, id=f"m-{number}", time=NOW, session_id="s-1", room_name=ROOM, sequence=number
+    )
+    assert made == golden_bytes(message.TYPE)
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))

@@ -20,7 +20,8 @@ from worker.adapters.sql.sqlite_driver import SqliteDriver
 from worker.adapters.sql.store import SqlStore
 from worker.application.failures import StoreUnavailable
 
-_GROUP = 256
+_GROUP = 64
+"""Works in a commit: many for one wait for the disk, and few enough that the broker gets the last ones meanwhile."""
 _FORMS = (
     "a database URL is sqlite:///file, sqlite:////absolute/file or postgresql://user:password@host:port/name"
 )

@@ -6,7 +6,7 @@ back equal. Refuses: to know any statement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from sqlalchemy import Column, Table
 from worker.adapters.sql import tables
 from worker.adapters.sql.codecs import Codec
 from worker.application.ports import Answer, DueTimer, OutboxMessage, RoomErrand
+from worker.domain.copies import restore
 from worker.domain.model import Job, Participant, Removal, Room, Session, Track, TurnRef
 
 E = TypeVar("E")
@@ -24,7 +25,7 @@ E = TypeVar("E")
 class Shape(Generic[E]):
     """One dataclass in one table; `columns` are in the order of its fields, as `entity` wants them."""
 
-    def __init__(self, kind: Callable[..., E], table: Table) -> None:
+    def __init__(self, kind: type[E], table: Table) -> None:
         self.table = table
         self.columns: tuple[Column[Any], ...] = tuple(table.c[field.name] for field in fields(kind))  # type: ignore[arg-type]
         self._kind = kind
@@ -46,7 +47,7 @@ class Shape(Generic[E]):
         values: dict[str, Any] = dict(zip(self._names, row, strict=True))
         for name, decode in self._decoders:
             values[name] = decode(values[name])
-        return self._kind(**values)
+        return restore(self._kind, values)
 
     def changed(self, before: Mapping[Any, E], after: Mapping[Any, E]) -> list[dict[str, Any]]:
         """The rows of those in `after` that are not the same in `before`."""

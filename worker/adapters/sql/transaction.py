@@ -10,7 +10,7 @@ Refuses: to commit or to roll back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from worker.domain.copies import replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
