@@ -4,8 +4,8 @@ Reading accepts what RFC 3339 allows (any offset, up to 12 decimals) but leap se
 """
 
 import re
-from functools import lru_cache
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema

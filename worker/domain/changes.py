@@ -6,9 +6,9 @@ Promises: the given state is never changed; an entity of the same key is replace
 from __future__ import annotations
 
 from collections.abc import Iterable
-from worker.domain.copies import replace
 from typing import TypeVar
 
+from worker.domain.copies import replace
 from worker.domain.model import (
     Job,
     Participant,

@@ -6,7 +6,6 @@ ended again. Needs the whole of the room in the slice.
 
 from __future__ import annotations
 
-from worker.domain.copies import replace
 from datetime import datetime
 
 from schemas.pipeline import StopReason
@@ -19,6 +18,7 @@ from worker.domain.changes import (
     the_session,
     with_room,
 )
+from worker.domain.copies import replace
 from worker.domain.effects import Effect
 from worker.domain.jobs import Decision
 from worker.domain.model import RoomSid, State

@@ -7,11 +7,11 @@ Refuses: judging by a late timer alone: while nobody else was given the job, a l
 
 from __future__ import annotations
 
-from worker.domain.copies import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from schemas.pipeline import StopReason
+from worker.domain.copies import replace
 from worker.domain.model import Job, JobState
 
 _BACKOFF_S = (0, 1, 2, 4, 8, 15)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from worker.domain.copies import replace
 from datetime import datetime, timedelta
 
 from schemas.sessions import EndReason, SessionOrigin
 from worker.domain.changes import the_session, with_room, with_session
+from worker.domain.copies import replace
 from worker.domain.effects import AnnounceSession
 from worker.domain.jobs import Decision
 from worker.domain.model import Room, RoomSid, Session, SessionId, SessionState, State

@@ -7,7 +7,6 @@ joins. The first that is not June's own bot starts the session. June's own bots 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from worker.domain.copies import replace
 from datetime import datetime
 
 from schemas.events import ParticipantJoined as ParticipantJoinedEvent
@@ -16,6 +15,7 @@ from schemas.participants import Participant as WireParticipant
 from schemas.pipeline import StopReason
 from worker.domain import jobs, lifecycle, tracks, turns, voices
 from worker.domain.changes import live_jobs, live_tracks, the_session, with_participants
+from worker.domain.copies import replace
 from worker.domain.effects import Announce, Effect, RemoveParticipant
 from worker.domain.facts import ParticipantJoined, ParticipantLeft
 from worker.domain.jobs import Decision

@@ -7,12 +7,12 @@ removal, if there is one.
 
 from __future__ import annotations
 
-from worker.domain.copies import replace
 from datetime import datetime
 
 from schemas.sessions import EndReason
 from worker.domain import endings, lifecycle, rooms
 from worker.domain.changes import the_session, with_removal, with_session
+from worker.domain.copies import replace
 from worker.domain.effects import CloseRoom, Effect, RemoveParticipant, Wake
 from worker.domain.jobs import Decision
 from worker.domain.leases import has_come

@@ -7,7 +7,6 @@ that is first seen leaving, or whose participant has gone, is gone silently. Jun
 from __future__ import annotations
 
 from collections.abc import Iterable
-from worker.domain.copies import replace
 from datetime import datetime
 
 from schemas.events import TrackPublished as TrackPublishedEvent
@@ -17,6 +16,7 @@ from schemas.participants import Track as WireTrack
 from schemas.pipeline import StopReason
 from worker.domain import jobs, voices
 from worker.domain.changes import the_session, with_tracks
+from worker.domain.copies import replace
 from worker.domain.effects import Announce, Effect
 from worker.domain.facts import TrackPublished, TrackUnpublished
 from worker.domain.jobs import Decision

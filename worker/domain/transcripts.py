@@ -7,7 +7,6 @@ Partials change nothing. Only `running` holds a lease: words do not.
 
 from __future__ import annotations
 
-from worker.domain.copies import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -16,6 +15,7 @@ from schemas.participants import ParticipantRef
 from schemas.reports import SttSpeechStarted, SttTranscript
 from worker.domain import jobs, leases, turns
 from worker.domain.conversation import Utterance
+from worker.domain.copies import replace
 from worker.domain.effects import Announce, Count, Effect
 from worker.domain.jobs import Decision
 from worker.domain.leases import Standing

@@ -7,12 +7,12 @@ Refuses: to speak a part, to complete a turn.
 
 from __future__ import annotations
 
-from worker.domain.copies import replace
 from typing import assert_never
 
 from schemas.pipeline import CancelReason
 from schemas.reports import AiReply, AiStatus, WorkState
 from worker.domain.conversation import Part, Turn
+from worker.domain.copies import replace
 from worker.domain.effects import AskAi, Count
 from worker.domain.leases import has_come
 from worker.domain.turn_bounds import has_room

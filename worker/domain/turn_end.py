@@ -6,13 +6,13 @@ Refuses: to begin the next turn.
 
 from __future__ import annotations
 
-from worker.domain.copies import replace
 from datetime import datetime
 
 from schemas.events import TurnCompleted
 from schemas.pipeline import CancelReason
 from schemas.reports import AiReply, AiStatus, TtsStatus, WorkState
 from worker.domain.conversation import Answered, Conversation, PartFate, Turn
+from worker.domain.copies import replace
 from worker.domain.effects import Announce, HistoryEntry
 from worker.domain.model import Session, SessionId, TurnId
 from worker.domain.turn_bounds import remember

@@ -7,12 +7,12 @@ Refuses: to take parts in, to complete a turn.
 
 from __future__ import annotations
 
-from worker.domain.copies import replace
 from typing import assert_never
 
 from schemas.pipeline import CancelReason
 from schemas.reports import TtsStatus, WorkState
 from worker.domain.conversation import Part, PartFate, Speech, Turn
+from worker.domain.copies import replace
 from worker.domain.effects import Count, Speak
 from worker.domain.leases import has_come
 from worker.domain.turn_context import MOST_ATTEMPTS, Context, Effects, Standing, Step, standing, tts_cancel

@@ -9,13 +9,13 @@ Refuses: STT jobs and transcripts; blank words, and words after the session's en
 from __future__ import annotations
 
 import hashlib
-from worker.domain.copies import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from schemas.pipeline import CancelReason
 from schemas.reports import AiReply, AiStatus, TtsStatus
 from worker.domain.conversation import Conversation, PartFate, Turn, Utterance
+from worker.domain.copies import replace
 from worker.domain.effects import Count, Wake
 from worker.domain.facts import Reported
 from worker.domain.model import ParticipantSid, Session, SessionId, State, TurnId, TurnRef

@@ -10,7 +10,6 @@ Refuses: to commit or to roll back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from worker.domain.copies import replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from worker.adapters.sql.statements import Statements
 from worker.application.failures import Conflict
 from worker.application.ports import Answer, OutboxMessage, RoomErrand, SessionPage
 from worker.domain.conversation import Conversation, from_json, to_json
+from worker.domain.copies import replace
 from worker.domain.model import (
     Job,
     JobId,
