@@ -37,13 +37,8 @@ class Delivery:
 
     @property
     def current(self) -> bool:
-        """The message is still ours: its channel is open."""
+        """Its channel is open. Else the message is somebody else's by now; what is done with it is done twice."""
         return self._origin.current
-
-    @property
-    def stale(self) -> bool:
-        """The message is somebody else's by now; what is done with it is done twice."""
-        return not self._origin.current
 
     @property
     def settled(self) -> bool:

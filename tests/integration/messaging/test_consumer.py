@@ -186,7 +186,7 @@ async def test_a_lost_connection_makes_deliveries_stale(amqp_url: str) -> None:
             await until(lambda: held)
             assert held[0].current
             await proxy.cut()
-            await until(lambda: held[0].stale)
+            await until(lambda: not held[0].current)
             gate.set()
             await until(lambda: len(resumed) == 20)
             assert consumer.active
