@@ -126,7 +126,7 @@ def _of_room(tx: Transaction, fact: RoomFact, now: datetime) -> State:
     if room is not None and room.session_id is not None and not isinstance(fact, RoomRevived):
         session = tx.session(room.session_id)
     if session is None and (room is None or not room.gone or isinstance(fact, RoomRevived)):
-        # A live room whose session is no more was bound to a reservation that was dropped since.
+        # A live room of nobody was bound to a reservation that was dropped since.
         session = tx.live_session(fact.room_name)
     rows = Slice(tx, session)
     rows.room(room)

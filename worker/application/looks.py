@@ -100,7 +100,13 @@ class Looks:
         if there is None or there.sid != room.sid:
             return
         first = RoomRevived if revived else RoomStarted
-        await self._tell(room.name, [first(room_sid=sid, room_name=room.name, at=now), *facts])
+        await self._tell(
+            room.name,
+            [
+                first(room_sid=sid, room_name=room.name, at=now, room_created_at=room.created_at),
+                *facts,
+            ],
+        )
 
     async def for_missing(self, room_name: str, room_sid: RoomSid) -> None:
         """A list of rooms lacked this one: ask for it by name, twice, before saying so."""

@@ -58,7 +58,13 @@ def read_observation(envelope: Envelope) -> tuple[RoomFact, ...]:
 
 
 def _written(fact: RoomFact) -> dict[str, Any]:
-    return {"fact": type(fact).__name__, **asdict(fact), "at": fact.at.isoformat()}
+    created_at = fact.room_created_at
+    return {
+        "fact": type(fact).__name__,
+        **asdict(fact),
+        "at": fact.at.isoformat(),
+        "room_created_at": None if created_at is None else created_at.isoformat(),
+    }
 
 
 def _read(written: dict[str, Any]) -> RoomFact:

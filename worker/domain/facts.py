@@ -1,7 +1,8 @@
 """What happened, as the domain takes it: LiveKit's webhooks, reports of the services, time, and what was observed.
 
 Promises: values only, frozen. `at` is when it happened by the clock of its sender, for display; order is never taken
-from it. Refuses: wire formats; adapters translate.
+from it, but for rooms of one name: `room_created_at` tells which of them is over. Refuses: wire formats; adapters
+translate.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class InRoom:
     room_sid: RoomSid
     room_name: str
     at: datetime
+    room_created_at: datetime | None = None
+    """When LiveKit made the room, where it says so: of two rooms of a name the later one is there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -60,10 +60,15 @@ def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def bind(state: State, room_sid: RoomSid) -> State:
-    """The session lives in this room from now on."""
+def bind(state: State, room_sid: RoomSid, created_at: datetime | None) -> State:
+    """The session lives in this room, which LiveKit made then, from now on."""
     session = replace(the_session(state), room_sid=room_sid, missing_since=None)
-    room = Room(room_sid=room_sid, room_name=session.room_name, session_id=session.session_id)
+    room = Room(
+        room_sid=room_sid,
+        room_name=session.room_name,
+        session_id=session.session_id,
+        created_at=created_at,
+    )
     return with_room(with_session(state, session), room)
 
 

@@ -107,6 +107,8 @@ class Room:
     room_name: str
     session_id: SessionId | None
     gone: bool = False
+    created_at: datetime | None = None
+    """When LiveKit made it; `None`: not known. Of a room that no session ever had, when June heard of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """To which session an event of a room belongs: known, bound, adopted, superseding, or nobody's.
 
 Promises: a room sid lives once; what comes late from one that is over starts nothing. A room of the same name under a
-new sid takes its session over, when somebody is seen to be in it: a mere leave in an unknown room moves nothing.
+new sid takes its session over, when somebody is seen to be in it: a mere leave in an unknown room moves nothing, nor
+does a room that LiveKit made earlier.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import assert_never
 
 from worker.domain import endings, lifecycle
 from worker.domain.changes import the_session, with_room, with_session
+from worker.domain.copies import replace
 from worker.domain.effects import AnnounceSession, CloseRoom, Count
 from worker.domain.facts import (
     ParticipantLeft,
@@ -46,6 +48,8 @@ class Arrival(StrEnum):
     """Something is over in a room that is not, or not yet, the session's."""
     SUPERSEDES = "supersedes"
     """The session's room is there again, under a new sid."""
+    OUTDATED = "outdated"
+    """The room was made before the one of its name that the session lives in: it is over, and its news is late."""
 
     @property
     def applies(self) -> bool:
@@ -73,17 +77,22 @@ def arrival(state: State, fact: RoomFact, policy: Policy) -> Arrival:
         return Arrival.UNSEEN_END
     if session.room_sid is None:
         return Arrival.BOUND
-    return Arrival.BESIDE if isinstance(fact, _DEPARTURES) else Arrival.SUPERSEDES
+    if isinstance(fact, _DEPARTURES):
+        return Arrival.BESIDE
+    return Arrival.OUTDATED if _is_older(fact, state.rooms.get(session.room_sid)) else Arrival.SUPERSEDES
 
 
 def enter(state: State, fact: RoomFact, how: Arrival, now: datetime, policy: Policy) -> Decision:
     """What the event does to the session before it is itself applied."""
     match how:
-        case Arrival.OVER | Arrival.HERE | Arrival.BESIDE:
+        case Arrival.OVER | Arrival.BESIDE:
             return state, ()
+        case Arrival.HERE:
+            return _dated(state, fact), ()
         case Arrival.UNSEEN_END:
-            tombstone = Room(room_sid=fact.room_sid, room_name=fact.room_name, session_id=None, gone=True)
-            return with_room(state, tombstone), ()
+            return _buried(state, fact, now), ()
+        case Arrival.OUTDATED:
+            return _buried(state, fact, now), (Count(name="outdated_room"),)
         case Arrival.SHUT:
             return state, (CloseRoom(room_name=fact.room_name), Count(name="shut_room"))
         case Arrival.STRANGE:
@@ -91,20 +100,45 @@ def enter(state: State, fact: RoomFact, how: Arrival, now: datetime, policy: Pol
         case Arrival.ADOPTED:
             return _adopt(state, fact, now, policy)
         case Arrival.BOUND:
-            return lifecycle.bind(state, fact.room_sid), ()
+            return lifecycle.bind(state, fact.room_sid, fact.room_created_at), ()
         case Arrival.SUPERSEDES:
-            return move(state, fact.room_sid, fact.at, now, policy)
+            return move(state, fact.room_sid, fact.room_created_at, fact.at, now, policy)
         case _:
             assert_never(how)
 
 
-def move(state: State, room_sid: RoomSid, at: datetime, now: datetime, policy: Policy) -> Decision:
+def move(
+    state: State, room_sid: RoomSid, created_at: datetime | None, at: datetime, now: datetime, policy: Policy
+) -> Decision:
     """The session goes on in this room; whatever lived in another one of its is over. Needs that one whole."""
     session = the_session(state)
     if session.room_sid is None or session.room_sid == room_sid:
-        return lifecycle.bind(state, room_sid), ()
+        return lifecycle.bind(state, room_sid, created_at), ()
     state, effects = endings.leave_room(state, session.room_sid, at, now, policy)
-    return lifecycle.bind(state, room_sid), effects
+    return lifecycle.bind(state, room_sid, created_at), effects
+
+
+def _is_older(fact: RoomFact, room: Room | None) -> bool:
+    """Whether the event's room was made before this one; where LiveKit did not say, it is taken for the newer."""
+    if room is None or room.created_at is None or fact.room_created_at is None:
+        return False
+    return fact.room_created_at < room.created_at
+
+
+def _buried(state: State, fact: RoomFact, now: datetime) -> State:
+    """A tombstone, so that what else comes late of the room starts nothing."""
+    return with_room(
+        state,
+        Room(room_sid=fact.room_sid, room_name=fact.room_name, session_id=None, gone=True, created_at=now),
+    )
+
+
+def _dated(state: State, fact: RoomFact) -> State:
+    """The first event that says when the room was made is remembered: events of tracks do not say it."""
+    room = state.rooms.get(fact.room_sid)
+    if room is None or room.created_at is not None or fact.room_created_at is None:
+        return state
+    return with_room(state, replace(room, created_at=fact.room_created_at))
 
 
 def _of_nobody(state: State, fact: RoomFact, policy: Policy) -> Arrival:
@@ -120,5 +154,5 @@ def _of_nobody(state: State, fact: RoomFact, policy: Policy) -> Arrival:
 def _adopt(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Decision:
     again = now if isinstance(fact, RoomRevived) else None
     session = lifecycle.adopted(fact.room_sid, fact.room_name, now, policy, again=again)
-    state = lifecycle.bind(with_session(state, session), fact.room_sid)
+    state = lifecycle.bind(with_session(state, session), fact.room_sid, fact.room_created_at)
     return state, (AnnounceSession(what="created", session=the_session(state)),)

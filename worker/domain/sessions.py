@@ -23,8 +23,10 @@ MISSING_TIMER = "room"
 """The key of the moment at which a session whose room vanished is given up."""
 
 
-def made(state: State, room_sid: RoomSid, now: datetime, policy: Policy) -> Decision:
-    """LiveKit has made the room of a reserved session.
+def made(
+    state: State, room_sid: RoomSid, created_at: datetime | None, now: datetime, policy: Policy
+) -> Decision:
+    """LiveKit has made the room of a reserved session, at `created_at`.
 
     A room that finished in the meantime ends the session at once. For a session that ended in the meantime the
     room is closed: nobody may be in it.
@@ -37,7 +39,7 @@ def made(state: State, room_sid: RoomSid, now: datetime, policy: Policy) -> Deci
         return endings.end_session(state, EndReason.ROOM_FINISHED, now, now, policy)
     effects: tuple[Effect, ...] = ()
     if session.room_sid != room_sid:
-        state, effects = rooms.move(state, room_sid, now, now, policy)
+        state, effects = rooms.move(state, room_sid, created_at, now, now, policy)
     state, created = lifecycle.promote(state)
     return state, (*effects, *created)
 

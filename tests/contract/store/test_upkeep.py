@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from schemas.participants import ParticipantKind, TrackType
 from schemas.sessions import EndReason
 from tests.contract.store.conftest import NewStore
-from tests.contract.store.samples import NOW, SECOND, job, participant, room, session, track
+from tests.contract.store.samples import NOW, ROOM, SECOND, job, participant, room, session, track
 from worker.application.ports import Answer, Store, Transaction
 from worker.domain.model import JobId, Removal, RoomSid, Session, SessionState, State, TurnId, TurnRef
 
@@ -152,6 +152,23 @@ async def test_a_reservation_that_nobody_finished_goes_after_a_day(store: Store)
     await saved(store, State(session=replace(session(), state=SessionState.RESERVED, room_sid=None)))
     assert await purged(store, NOW + DAY - SECOND) == []
     assert await purged(store, NOW + DAY) == [1]
+
+
+async def test_tombstones_of_nobodys_rooms_go(store: Store) -> None:
+    """After two days, when nothing can come late of them any more; the rooms of a dropped reservation are nobody's."""
+    nobodys = replace(room(gone=True), room_sid=RoomSid("RM_0"), session_id=None, created_at=NOW)
+    await saved(store, State(rooms={nobodys.room_sid: nobodys}))
+    reserved = replace(session(), state=SessionState.RESERVED, created_at=NOW)
+    await saved(store, State(session=reserved, rooms={ROOM: room()}))
+    known = await store.run(lambda tx: tx.session("s1"))
+    assert known is not None
+    await store.run(lambda tx: tx.drop_reservation(known))
+    left = await store.run(lambda tx: tx.room(ROOM))
+    assert left is not None
+    assert left.session_id is None
+    assert await purged(store, NOW + 2 * DAY - SECOND) == []
+    assert await purged(store, NOW + 2 * DAY) == [2]
+    assert await store.run(lambda tx: tx.room(ROOM)) is None
 
 
 async def test_memories_of_messages_and_answers_go(store: Store) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, TypedDict
 
@@ -66,6 +66,7 @@ class _InRoom(TypedDict):
     room_sid: RoomSid
     room_name: str
     at: datetime
+    room_created_at: datetime | None
 
 
 def _in_room(payload: Mapping[str, Any], received_at: datetime) -> _InRoom:
@@ -74,6 +75,7 @@ def _in_room(payload: Mapping[str, Any], received_at: datetime) -> _InRoom:
         "room_sid": RoomSid(_key(room, "room", "sid")),
         "room_name": _key(room, "room", "name"),
         "at": _moment(payload) or received_at,
+        "room_created_at": _created_at(room),
     }
 
 
@@ -182,12 +184,24 @@ def _enum(message: Mapping[str, Any], where: str, name: str) -> Named:
 
 def _moment(payload: Mapping[str, Any]) -> datetime | None:
     # Only for display, so what cannot be read is no reason to refuse the event.
-    value = _first(payload, ("createdAt", "created_at"))
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 12:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LAST_SECOND:
+    seconds = _digits(_first(payload, ("createdAt", "created_at")), longest=12)
+    if seconds is None or not 0 < seconds <= _LAST_SECOND:
         return None
-    return datetime.fromtimestamp(value, UTC)
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _created_at(room: Mapping[str, Any]) -> datetime | None:
+    ms = _digits(_first(room, ("creationTimeMs", "creation_time_ms")), longest=15)
+    if ms is None or not 0 < ms // 1000 <= _LAST_SECOND:
+        return None
+    return datetime.fromtimestamp(ms // 1000, UTC) + timedelta(milliseconds=ms % 1000)
+
+
+def _digits(value: Any, *, longest: int) -> int | None:
+    """An int64 as protobuf's JSON has it: a string or a number."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= longest:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _first(message: Mapping[str, Any], spellings: tuple[str, ...]) -> Any:

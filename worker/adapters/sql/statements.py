@@ -20,6 +20,7 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
+    null,
     select,
     text,
     tuple_,
@@ -63,6 +64,17 @@ class Statements:
             update(t).where(*mine).values({name: changes[name] for name in _FENCE})
         )
         self.delete_session = self._text(delete(t).where(*mine))
+        rooms = tables.rooms
+        self.release_rooms = self._text(
+            update(rooms)
+            .where(is_(rooms.c.session_id, "this"))
+            .values(
+                session_id=null(),
+                created_at=func.coalesce(
+                    rooms.c.created_at, bindparam("reserved_at", type_=rooms.c.created_at.type)
+                ),
+            )
+        )
         self.shut_until = self._text(
             select(func.max(t.c.tokens_until)).where(
                 is_(t.c.room_name),

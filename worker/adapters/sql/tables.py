@@ -32,6 +32,7 @@ NOT_RESERVED = text("state <> 'reserved'")
 NOT_GONE = text("NOT gone")
 JOB_LIVES = text("state <> 'ended'")
 WAS_DELETED = text("end_reason = 'deleted'")
+OF_NOBODY = text("session_id IS NULL")
 
 
 def _column(
@@ -124,7 +125,9 @@ rooms = Table(
     _key("room_name"),
     _key("session_id", optional=True),
     _flag("gone"),
+    _moment("created_at", optional=True),
     Index("rooms_of_session", "session_id"),
+    _only("rooms_of_nobody", "created_at", where=OF_NOBODY),
 )
 
 participants = Table(

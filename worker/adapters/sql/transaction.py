@@ -215,6 +215,8 @@ class SqlTransaction:
             {"this": session.session_id, "fence": session.version},
             "the reservation changed meanwhile",
         )
+        # The room that it was told of may be there; it is nobody's until an event of it comes.
+        self.run(self._sql.release_rooms, this=session.session_id, reserved_at=moment_us(session.created_at))
 
     def put_outbox(self, messages: Sequence[OutboxMessage]) -> Sequence[OutboxMessage]:
         """Store them, in this order; returns them with their `position`, which rises and is never used again."""

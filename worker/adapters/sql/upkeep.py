@@ -66,6 +66,10 @@ _OF_A_SESSION = (
     ),
 )
 
+_OLD_ROOMS = """
+DELETE FROM rooms WHERE room_sid IN
+    (SELECT room_sid FROM rooms WHERE session_id IS NULL AND created_at <= :before LIMIT :at_most) RETURNING room_sid
+"""
 _OLD_INBOX = """
 DELETE FROM inbox WHERE message_id IN
     (SELECT message_id FROM inbox WHERE seen_at <= :before LIMIT :at_most) RETURNING message_id
@@ -115,7 +119,11 @@ def purge(tx: SqlTransaction, now: datetime, *, retention: timedelta, limit: int
         for statement in _OF_A_SESSION:
             tx.run(tx.statements.words(statement), this=session_id)
         purged += 1
-    for statement, kept in ((_OLD_INBOX, _INBOX_KEPT), (_OLD_ANSWERS, _ANSWERS_KEPT)):
+    for statement, kept in (
+        (_OLD_ROOMS, _INBOX_KEPT),
+        (_OLD_INBOX, _INBOX_KEPT),
+        (_OLD_ANSWERS, _ANSWERS_KEPT),
+    ):
         gone: Sequence[Any] = tx.rows(
             tx.statements.words(statement), before=moment_us(now - kept), at_most=limit
         )

@@ -188,9 +188,8 @@ def _made(
     before = load_session(tx, session)
     if (there := tx.room(RoomSid(room.sid))) is not None:
         before = dataclasses.replace(before, rooms={**before.rooms, there.room_sid: there})
-    rendered = settle(
-        context, tx, before, sessions.made(before, RoomSid(room.sid), now, context.config.policy), asked, now
-    )
+    made = sessions.made(before, RoomSid(room.sid), room.created_at, now, context.config.policy)
+    rendered = settle(context, tx, before, made, asked, now)
     session = tx.session(session_id) or session
     grant = Grant(identity=command.user_id, name=command.display_name, ttl_s=command.token_ttl_s)
     if session.live:

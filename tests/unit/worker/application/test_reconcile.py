@@ -339,8 +339,18 @@ async def test_a_room_goes_to_the_next_who_asked_for_its_name(world: World) -> N
     assert await world.known() == world.real()
 
 
+async def test_what_comes_late_of_an_earlier_room(world: World) -> None:
+    """It moves nobody: June knows when the room was made that LiveKit has."""
+    room, _ = await a_talk(world)
+    earlier = {"sid": "RM_earlier", "name": "s1", "creationTimeMs": "1000"}
+    world.livekit.webhooks.append({"event": "room_started", "id": "EV_late", "room": earlier})
+    await world.deliver()
+    assert (await world.session("s1"))["livekit_room_sid"] == room
+    assert await world.known() == world.real()
+
+
 async def test_a_session_that_was_led_into_a_dead_room(world: World) -> None:
-    """What comes late from an earlier room of the name moves the session there; two passes later it is back."""
+    """An earlier room that does not say when it was made moves the session there; two passes later it is back."""
     room, _ = await a_talk(world)
     late = {"event": "room_started", "id": "EV_late", "room": {"sid": "RM_earlier", "name": "s1"}}
     world.livekit.webhooks.append(late)

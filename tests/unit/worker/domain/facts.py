@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from schemas.participants import ParticipantKind, TrackSource, TrackType
 from schemas.reports import SttSpeechStarted, SttState, SttStatus, SttTranscript
@@ -35,8 +35,8 @@ LEASE = timedelta(seconds=30)
 TICK = timedelta(milliseconds=1)
 
 
-def room_started(room: str = RM, name: str = ROOM) -> RoomStarted:
-    return RoomStarted(room_sid=RoomSid(room), room_name=name, at=START)
+def room_started(room: str = RM, name: str = ROOM, *, made_at: datetime | None = None) -> RoomStarted:
+    return RoomStarted(room_sid=RoomSid(room), room_name=name, at=START, room_created_at=made_at)
 
 
 def room_finished(room: str = RM, name: str = ROOM) -> RoomFinished:

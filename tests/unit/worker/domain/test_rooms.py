@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -31,6 +31,7 @@ from worker.domain.model import RoomSid, SessionState
 from worker.domain.policy import Policy
 
 HOUR = timedelta(hours=1)
+MOMENT = timedelta(milliseconds=1)
 
 
 def test_an_unknown_room_is_adopted() -> None:
@@ -202,6 +203,27 @@ class TestAnotherRoomOfTheName:
         session = the_session(domain)
         assert (session.state, session.room_sid) == (SessionState.ACTIVE, "RM_2")
         assert session.started_at == started_at
+
+    def test_an_older_one_is_over(self) -> None:
+        """What comes late of a room that LiveKit made earlier moves nothing, and starts nothing afterwards."""
+        domain = MemoryDomain()
+        domain.give(room_started(made_at=START), joined(), published())
+        assert story(domain.give(room_started("RM_0", made_at=START - MOMENT))) == ["count outdated_room"]
+        assert story(domain.give(joined("PA_0", room="RM_0"), published("TR_0", room="RM_0"))) == []
+        assert the_session(domain).room_sid == RM
+
+    def test_when_it_was_made_may_be_told_later(self) -> None:
+        """The first event that says when the session's room was made decides about the others of its name."""
+        domain = MemoryDomain()
+        domain.give(joined(), room_started(made_at=START), room_started("RM_0", made_at=START - MOMENT))
+        assert the_session(domain).room_sid == RM
+
+    @pytest.mark.parametrize("made_at", [None, START, START + MOMENT])
+    def test_a_later_one_supersedes(self, made_at: datetime | None) -> None:
+        """So does one of the same moment, or of an unknown one."""
+        domain = MemoryDomain()
+        domain.give(room_started(made_at=START), joined(), room_started("RM_2", made_at=made_at))
+        assert the_session(domain).room_sid == "RM_2"
 
     def test_its_voices_get_jobs_of_their_own(self) -> None:
         """The same sids in the new room are other people and other voices."""

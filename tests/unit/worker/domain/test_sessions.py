@@ -33,7 +33,9 @@ def _reserved() -> MemoryDomain:
 
 
 def _made(domain: MemoryDomain, room: str = RM) -> list[Effect]:
-    return domain.order(SESSION, lambda state: sessions.made(state, RoomSid(room), domain.now, domain.policy))
+    return domain.order(
+        SESSION, lambda state: sessions.made(state, RoomSid(room), None, domain.now, domain.policy)
+    )
 
 
 def _deleted(domain: MemoryDomain) -> list[Effect]:

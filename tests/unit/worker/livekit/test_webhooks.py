@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -101,6 +101,21 @@ def test_an_unpublished_track_is_over() -> None:
         participant_sid=PA,
         identity="user-1",
     )
+
+
+@pytest.mark.parametrize(
+    "room", [{"creationTimeMs": "1760000000123"}, {"creation_time_ms": 1760000000123}], ids=["camel", "snake"]
+)
+def test_when_the_room_was_made(room: dict[str, Any]) -> None:
+    """To the millisecond."""
+    fact = read({"event": "room_started", "room": {**ROOM, **room}, "createdAt": "1760000001"})
+    assert fact.room_created_at == datetime.fromtimestamp(1760000000, UTC) + timedelta(milliseconds=123)
+
+
+@pytest.mark.parametrize("made", [None, "", "soon", "-5", "9" * 16, 1e12, True, [], {}, -1, 10**30, 0, "²"])
+def test_when_the_room_was_made_may_be_unknown(made: Any) -> None:
+    """An odd moment is none, and costs no event."""
+    assert read({"event": "room_started", "room": {**ROOM, "creationTimeMs": made}}).room_created_at is None
 
 
 def test_both_spellings_are_read() -> None:
