@@ -264,10 +264,10 @@ def _project_files() -> Iterator[Path]:
 
 
 def _copied() -> list[str]:
-    """What the Dockerfile takes from the project."""
+    """What the Dockerfile takes from the project; what lies in a folder that it takes too is not named again."""
     copies = re.findall(r"^COPY (?!--from)(\S+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert copies
-    return copies
+    return [name for name in copies if not any(name.startswith(f"{folder}/") for folder in copies)]
 
 
 def test_the_builder_gets_what_is_copied_and_nothing_else() -> None:
