@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
 SWITCHED_ON := $(filter-out 0,$(FAST))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint docs format bench servers page lock clean
+.PHONY: help run up test lint docs format bench servers page lock clean
 
 help: ## Says what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 scripts: $(STAMP)
 	$(BIN)/shellcheck .ci/run $$(git ls-files '*.sh')
+
+up: $(STAMP) page ## Starts all of it on this machine, with the live page for a browser, until Ctrl-C
+	@$(BIN)/june up --servers
 
 docs: $(STAMP) ## Writes the pages made from the code, and builds the site into .june/site
 	$(BIN)/python -m deploy.docs.pages

@@ -37,6 +37,7 @@ class Consumer:
     the handler. `priority`: `x-priority`, the highest takes all of a single-active-consumer queue on RabbitMQ 4.
     `concurrent`: the handler is called for each delivery on its own, up to `prefetch` at once, in no order.
     `exclusive`: the queue is declared with each subscription, for us alone, and gone with the connection.
+    `name`: what the broker calls us, at most 255 bytes; without one it makes one up.
     `on_lost`: called each time the subscription is lost; it comes back by itself.
     """
 
@@ -51,6 +52,7 @@ class Consumer:
         priority: int | None = None,
         concurrent: bool = False,
         exclusive: bool = False,
+        name: str = "",
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is consumed before `start`."""
@@ -62,6 +64,7 @@ class Consumer:
         self._priority = priority
         self._concurrent = concurrent
         self._exclusive = exclusive
+        self._name = name
         self._on_lost = on_lost
         self._subscription: Subscription | None = None
         self._subscribed = asyncio.Event()
@@ -136,7 +139,11 @@ class Consumer:
         subscription = Subscription(self.queue)
         try:
             await subscription.open(
-                connection, prefetch=self._prefetch, priority=self._priority, exclusive=self._exclusive
+                connection,
+                prefetch=self._prefetch,
+                priority=self._priority,
+                exclusive=self._exclusive,
+                name=self._name,
             )
         except ChannelClosed as error:
             if error.code == NOT_FOUND:

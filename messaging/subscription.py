@@ -45,9 +45,11 @@ class Subscription(Silent):
         prefetch: int,
         priority: int | None,
         exclusive: bool,
+        name: str = "",
         stream_offset: StreamOffset | None = None,
     ) -> None:
         """Subscribe. Raises WireError, TimeoutError. `exclusive`: the queue is made here, for us alone.
+        `name`: of this consumer, for those who look at the broker (its consumer tag); empty: the broker makes one.
 
         `stream_offset`: where to begin in a stream, in RabbitMQ's words.
         """
@@ -58,7 +60,7 @@ class Subscription(Silent):
         arguments: FieldTable = {} if priority is None else {"x-priority": priority}
         if stream_offset is not None:
             arguments["x-stream-offset"] = stream_offset
-        await channel.call(commands.Basic.Consume(queue=self.queue, arguments=arguments))
+        await channel.call(commands.Basic.Consume(queue=self.queue, consumer_tag=name, arguments=arguments))
 
     async def take(self, at_most: int) -> list[Delivery]:
         """What is buffered, waited for when there is nothing; empty once halted or ended."""

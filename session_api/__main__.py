@@ -27,6 +27,7 @@ from session_api.events.feed import Feed
 from session_api.events.log import StreamLog
 from session_api.events.owners import Owners
 from session_api.events.streaming import Streaming
+from session_api.holders import Holders
 from session_api.http import serve
 from session_api.metrics import Metrics
 from session_api.oidc import IssuerTokens, fetched_from
@@ -70,11 +71,16 @@ def compose(settings: ApiSettings, *, broker: Broker, requester: Requester, feed
         commander=commander,
         feed=feed,
         streaming=Streaming(feed, Owners(commander), sent=metrics.event_sent),
-        system=System(BrokerLook(broker)),
+        system=System(BrokerLook(broker), _holders(settings)),
         metrics=metrics,
         cors=Cors(settings.api_cors_origins or ()),
     )
     return Api(parts, max_requests=settings.api_max_requests, max_bytes=settings.api_max_bytes)
+
+
+def _holders(settings: ApiSettings) -> Holders:
+    url = None if settings.management_url is None else settings.management_url.get_secret_value()
+    return Holders(url, settings.amqp_url.get_secret_value())
 
 
 def gate_of(settings: ApiSettings) -> Gate:

@@ -58,6 +58,8 @@ class PartitionView(Wire):
     queue: str
     waiting: int | None
     consumers: int | None
+    holder: str | None
+    """The name of the worker that is active; null when nobody is, or when only RabbitMQ's management API could tell."""
 
 
 class PartitionsView(Wire):

@@ -16,6 +16,7 @@ from messaging.counts import QueueCounts, queue_counts
 from messaging.failures import BrokerUnavailable
 from messaging.message import Incoming
 from schemas import topology
+from session_api.holders import Holders
 from session_api.models import (
     BrokerView,
     DeadLettersView,
@@ -88,9 +89,10 @@ class BrokerLook:
 class System:
     """Answers `/api/system…`. All raise BrokerUnavailable."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, holders: Holders) -> None:
         """Nothing is asked yet."""
         self._look = look
+        self._holders = holders
 
     async def overview(self, *, event_streams: int) -> SystemView:
         """June at a glance."""
@@ -113,6 +115,7 @@ class System:
         """All partitions, in order."""
         queues = [topology.partition_queue(number) for number in range(topology.PARTITIONS)]
         counts = await self._look.counts(queues)
+        holders = await self._holders.by_queue()
         views = [_view(queue, counts[queue]) for queue in queues]
         return PartitionsView(
             partitions=tuple(
@@ -121,6 +124,7 @@ class System:
                     queue=view.name,
                     waiting=view.waiting,
                     consumers=view.consumers,
+                    holder=holders.get(view.name),
                 )
                 for number, view in enumerate(views)
             )

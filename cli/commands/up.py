@@ -23,7 +23,7 @@ from rich.text import Text
 from cli.failures import CommandFailed, ExitCode, usage
 from cli.output import clean
 from cli.world import Json, World
-from runtime.settings import PARTS, IngressSettings, SettingsInvalid, load
+from runtime.settings import PARTS, ApiSettings, IngressSettings, SettingsInvalid, load
 
 if TYPE_CHECKING:
     from cli.parts import Part, Status
@@ -58,6 +58,7 @@ def register(app: App, world: World) -> None:
         try:
             with _environment(world, servers=servers) as env:
                 _check(env)
+                _tell_where(world, env)
                 log_dir.mkdir(parents=True, exist_ok=True)
                 return world.run(_Up(world, env, log_dir, as_json=as_json).until_stopped())
         except KeyboardInterrupt:
@@ -105,6 +106,8 @@ def _servers(world: World, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
                 "LIVEKIT_API_KEY": livekit.api_key,
                 "LIVEKIT_API_SECRET": livekit.api_secret,
             }
+            if rabbit.management_url:
+                ours.setdefault("JUNE_RABBITMQ_MANAGEMENT_URL", rabbit.management_url)
             if not any(env.get(name) for name in ("JUNE_API_KEYS", "JUNE_API_KEYS_FILE", "JUNE_OIDC_ISSUER")):
                 ours.setdefault("JUNE_API_DEV", "true")
             _tell_how_to_ask(world, ours)
@@ -151,6 +154,14 @@ def _check(env: Mapping[str, str]) -> None:
             problems += [f"{part}: {problem}" for problem in invalid.problems]
     if problems:
         raise SettingsInvalid(problems)
+
+
+def _tell_where(world: World, env: Mapping[str, str]) -> None:
+    """What a browser opens."""
+    api = load(ApiSettings, {**env, "JUNE_ADMIN_PORT": "0"})
+    host = f"[{api.api_host}]" if ":" in api.api_host else api.api_host
+    address = f"http://{'127.0.0.1' if host in {'0.0.0.0', '[::]'} else host}:{api.api_port}"  # noqa: S104 - read only
+    world.say(f"Live page: {address}/  HTTP API: {address}/docs")
 
 
 class _Up:

@@ -20,6 +20,7 @@ from runtime.settings.kinds import (
     Flag,
     Folder,
     Host,
+    HttpUrl,
     KeysFile,
     LiveKitUrl,
     LogFormat,
@@ -250,6 +251,12 @@ class ApiCallers(Settings):
 class ApiSettings(ApiCallers, AmqpSettings, AdminSettings, LogSettings):
     """`python -m session_api`."""
 
+    management_url: HttpUrl | None = setting(
+        "JUNE_RABBITMQ_MANAGEMENT_URL",
+        "RabbitMQ's management API, asked as the user of `JUNE_AMQP_URL`: with it the name of the worker that holds a"
+        " partition is shown, without it how many hold or await it",
+        example="http://127.0.0.1:15672",
+    )
     api_port: Port = setting("JUNE_API_PORT", "Port of the HTTP API and the live page", default="8081")
     api_max_bytes: Bytes = setting(
         "JUNE_API_MAX_BYTES", "The largest body of a request, in bytes", default="1048576"

@@ -70,7 +70,7 @@ export class System {
     this.#partitions(partitions.map((one, at) => ({ ...one, name: String(at) })));
     const held = partitions.filter((one) => one.consumers > 0).length;
     const spare = Math.min(...partitions.map((one) => one.consumers ?? 0)) - 1;
-    text(byId("held"), `${held} of ${partitions.length} are held${spare > 0 ? `, and ${spare} more in line for each` : ""}.`);
+    text(byId("held"), `${held} of ${partitions.length} are held${spare > 0 ? `, and ${spare} more in line for each` : ""}.${sharesOf(partitions)}`);
   }
 
   #drawDead({ waiting, dead_letters: letters = [] }) {
@@ -78,6 +78,12 @@ export class System {
     byId("dead-none").hidden = waiting > 0;
     this.#dead(letters.slice(0, DEAD_SHOWN).map((one, at) => ({ ...one, key: `${one.message_id}/${one.failed_at}/${at}` })));
   }
+}
+
+/** How many partitions each worker holds, where that is known. */
+function sharesOf(partitions) {
+  const shares = Map.groupBy(partitions.filter((one) => one.holder), (one) => one.holder);
+  return [...shares].map(([holder, held]) => ` ${holder}: ${held.length}.`).join("");
 }
 
 const SERVICES = [["stt", "Speech to text"], ["ai", "Answers"], ["tts", "Text to speech"]];
@@ -119,11 +125,11 @@ function makePartition() {
   const node = h("li", {}, name, depth);
   return {
     node,
-    update({ name: number, consumers, waiting }) {
+    update({ name: number, consumers, waiting, holder }) {
       text(name, number);
       text(depth, waiting > 0 ? waiting : "");
       attribute(node, "data-state", !(consumers > 0) ? "none" : waiting > 0 ? "behind" : "held");
-      const words = `Partition ${number}: ${consumers > 0 ? "held" : "held by nobody"}, ${waiting ?? 0} waiting`;
+      const words = `Partition ${number}: ${consumers > 0 ? `held${holder ? ` by ${holder}` : ""}` : "held by nobody"}, ${waiting ?? 0} waiting`;
       attribute(node, "title", words);
       attribute(node, "aria-label", words);
     },

@@ -307,6 +307,7 @@ async def test_up_runs_the_parts_and_drains_them(
                 up.send_signal(signal.SIGINT)
                 _, err = await up.communicate()
             assert up.returncode == 0, err.decode()
+            assert f"Live page: http://127.0.0.1:{env['JUNE_API_PORT']}/" in err.decode()
         for name in ("worker", "webhook_ingress"):
             assert "process.stopped" in (tmp_path / "logs" / f"{name}.log").read_text()
     finally:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from deploy.servers import free_port
+from deploy.servers import RabbitMQ, free_port
 from tests.e2e.installation import Installation
 from tests.e2e.processes import ROOT, Part, Parts
 from tests.support.tcp_proxy import TcpProxy
@@ -397,6 +398,7 @@ async def test_an_operator_sees_partitions_and_dead_letters(june: Installation, 
     """Each partition has its worker; a command that cannot be read lies among the dead, again and again."""
     partitions = (await http.ok("GET", "/api/system/partitions"))["partitions"]
     assert [one["consumers"] for one in partitions] == [len(june.workers)] * 16
+    assert {one["holder"] for one in partitions} == {None}
     assert (await http.ok("GET", "/api/system"))["workers"] == len(june.workers)
     before = (await http.ok("GET", "/api/system/dead-letters"))["waiting"]
     assert await june.webhook(b"not an event") == 200
@@ -407,6 +409,27 @@ async def test_an_operator_sees_partitions_and_dead_letters(june: Installation, 
             seen = await http.ok("GET", "/api/system/dead-letters")
     assert await http.ok("GET", "/api/system/dead-letters") == seen
     assert seen["dead_letters"][-1]["reason"] == "unreadable"
+
+
+async def test_an_operator_sees_who_holds_a_partition(june: Installation, rabbitmq_server: RabbitMQ) -> None:
+    """With RabbitMQ's management API: the name that a worker gives itself in its log."""
+    management = rabbitmq_server.management_url
+    assert management is not None
+    names = [re.search(r'"worker":"([^"]+)"', part.log.read_text()) for part in june.workers]
+    async with (
+        api_of(june.parts, JUNE_RABBITMQ_MANAGEMENT_URL=management) as (http, _),
+        asyncio.timeout(SOON_S),
+    ):
+        holders: set[str | None] = {None}
+        while None in holders:
+            holders = {one["holder"] for one in await _partitions(http)}
+            await asyncio.sleep(0.2)
+    assert holders <= {name[1] for name in names if name}
+
+
+async def _partitions(http: Http) -> list[Json]:
+    found: list[Json] = (await http.ok("GET", "/api/system/partitions"))["partitions"]
+    return found
 
 
 async def test_without_keys_it_refuses_to_start() -> None:

@@ -176,6 +176,7 @@ def compose(
             PartitionHandler(partition=number, room_events=room_events, dead_letters=dead_letters),
             prefetch=BATCH,
             priority=rank(worker_id, number),
+            name=worker_id,
         )
         for number in range(PARTITIONS)
     ]

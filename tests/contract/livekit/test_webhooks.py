@@ -60,6 +60,8 @@ async def test_a_conversation_is_told_in_order(
 ) -> None:
     """Room, bot, person, tracks; then the same backwards: tracks before their person, people before their room."""
     room_sid = await make(server_api, room)
+    there = await server_api.room(room)
+    assert there is not None
     bot = await contestant.join_transcriber(room, "june-stt-1")
     ann = await contestant.join(room, "ann", name="Änn")
     mic = await ann.speak(name="mic", source="microphone")
@@ -73,13 +75,15 @@ async def test_a_conversation_is_told_in_order(
     ann_sid, bot_sid = ParticipantSid(ann.sid), ParticipantSid(bot.sid)
     mic_sid, other_sid = TrackSid(mic), TrackSid(other)
     in_room: dict[str, Any] = {"room_sid": room_sid, "room_name": room}
+    # Events of tracks do not say when the room was made; the others say what the list of rooms says.
+    full: dict[str, Any] = {**in_room, "room_created_at": there.created_at}
     at = [fact.at for fact in told]
     of_ann: dict[str, Any] = {"participant_sid": ann.sid, "identity": "ann"}
     track: dict[str, Any] = {"type": TrackType.AUDIO, "mime_type": "audio/red", **of_ann}
     assert told == [
-        RoomStarted(**in_room, at=at[0]),
+        RoomStarted(**full, at=at[0]),
         ParticipantJoined(
-            **in_room,
+            **full,
             at=at[1],
             sid=bot_sid,
             identity="june-stt-1",
@@ -88,7 +92,7 @@ async def test_a_conversation_is_told_in_order(
             metadata="",
         ),
         ParticipantJoined(
-            **in_room,
+            **full,
             at=at[2],
             sid=ann_sid,
             identity="ann",
@@ -100,11 +104,12 @@ async def test_a_conversation_is_told_in_order(
         TrackPublished(**in_room, at=at[4], sid=other_sid, name="other", source=TrackSource.UNKNOWN, **track),
         TrackUnpublished(**in_room, at=at[5], sid=mic_sid, **of_ann),
         TrackUnpublished(**in_room, at=at[6], sid=other_sid, **of_ann),
-        ParticipantLeft(**in_room, at=at[7], sid=ann_sid, identity="ann"),
-        ParticipantLeft(**in_room, at=at[8], sid=bot_sid, identity="june-stt-1"),
-        RoomFinished(**in_room, at=at[9]),
+        ParticipantLeft(**full, at=at[7], sid=ann_sid, identity="ann"),
+        ParticipantLeft(**full, at=at[8], sid=bot_sid, identity="june-stt-1"),
+        RoomFinished(**full, at=at[9]),
     ]
-    assert all(abs(moment - datetime.now(UTC)) < timedelta(seconds=30) for moment in at)
+    assert there.created_at is not None
+    assert all(abs(moment - datetime.now(UTC)) < timedelta(seconds=30) for moment in (*at, there.created_at))
     assert at == sorted(at)
 
 

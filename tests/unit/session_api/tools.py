@@ -26,6 +26,7 @@ from session_api.cors import Cors
 from session_api.events.feed import Feed
 from session_api.events.owners import Owners
 from session_api.events.streaming import Streaming
+from session_api.holders import Holders
 from session_api.http import serve
 from session_api.metrics import Metrics
 from session_api.models import BrokerView
@@ -344,7 +345,7 @@ async def served(
         commander=commander,
         feed=feed,
         streaming=Streaming(feed, Owners(commander), sent=metrics.event_sent, heartbeat=heartbeat),
-        system=System(look),
+        system=System(look, Holders(None, "amqp://127.0.0.1/")),
         metrics=metrics,
         cors=Cors(origins),
     )
