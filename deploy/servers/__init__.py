@@ -9,7 +9,7 @@ ends.
 from deploy.servers.handles import NotOursError
 from deploy.servers.install import InstallError
 from deploy.servers.livekit_server import LiveKit, livekit
-from deploy.servers.ports import free_port
+from deploy.servers.ports import free_port, free_ports
 from deploy.servers.postgres_server import Postgres, postgres
 from deploy.servers.processes import ServerError
 from deploy.servers.progress import Progress
@@ -28,6 +28,7 @@ __all__ = [
     "RabbitMQVersion",
     "ServerError",
     "free_port",
+    "free_ports",
     "livekit",
     "postgres",
     "rabbitmq",

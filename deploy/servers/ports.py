@@ -21,6 +21,8 @@ FIRST, LAST = 20_000, 31_999
 HELD = 512
 """So many locks are held by one process; the oldest goes first. By then its server listens, or is gone."""
 
+_TRIES = 100
+
 _locks: deque[int] = deque()
 
 
@@ -37,6 +39,15 @@ def free_port() -> int:
                 return port
             os.close(_locks.pop())
     raise NoFreePortError(f"no free port between {FIRST} and {LAST} on 127.0.0.1")
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row, each as `free_port` gives one."""
+    for _ in range(_TRIES):
+        first = free_port()
+        if all(_lock(port) and _unused(port) for port in range(first + 1, first + count)):
+            return first
+    raise NoFreePortError(f"no {count} free ports in a row between {FIRST} and {LAST} on 127.0.0.1")
 
 
 def _lock(port: int) -> bool:

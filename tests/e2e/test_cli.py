@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from cli.main import run
 from cli.world import World
-from deploy.servers import RabbitMQ, free_port
+from deploy.servers import RabbitMQ, free_port, free_ports
 from tests.e2e.client import Client, command
 from tests.e2e.installation import Installation, installed
 from tests.e2e.processes import ROOT, without_ours
@@ -290,7 +290,7 @@ async def test_up_runs_the_parts_and_drains_them(
         "JUNE_AMQP_URL": url,
         "JUNE_DATABASE_URL": f"sqlite:///{tmp_path}/up.db",
         "JUNE_SPOOL_DIR": str(tmp_path / "up-spool"),
-        "JUNE_ADMIN_PORT": str(free_port()),
+        "JUNE_ADMIN_PORT": str(free_ports(3)),
         "JUNE_INGRESS_PORT": str(free_port()),
         "JUNE_API_PORT": str(free_port()),
     }

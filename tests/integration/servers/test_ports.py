@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.servers import ports
-from deploy.servers.ports import NoFreePortError, free_port
+from deploy.servers.ports import NoFreePortError, free_port, free_ports
 
 TAKE_ONE_OF = """
 import sys
@@ -63,3 +63,13 @@ def test_two_runs(two_ports: tuple[int, int]) -> None:
             free_port()
         other.communicate("")
     assert free_port() == theirs, "it is given back when its run is over"
+
+
+def test_ports_in_a_row_are_each_given_once() -> None:
+    """None of them is given again, and all can be bound."""
+    first = free_ports(3)
+    later = {free_port() for _ in range(50)}
+    assert not later & {first, first + 1, first + 2}
+    for port in range(first, first + 3):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))

@@ -23,7 +23,7 @@ async def management(
     """The question, put to a server that answers so."""
     application = web.Application()
     application.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(application, shutdown_timeout=0)
+    runner = web.AppRunner(application, shutdown_timeout=5)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -75,7 +75,7 @@ async def test_what_cannot_be_had_is_left_out(what: str) -> None:
             case "redirects":
                 raise web.HTTPFound("/elsewhere")
             case "is silent":
-                await asyncio.Event().wait()
+                await asyncio.sleep(4)
         return (
             web.json_response({"error": "odd"}) if what == "is another thing" else web.Response(text="<html>")
         )
