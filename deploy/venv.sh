@@ -21,5 +21,6 @@ fi
 echo "making .venv from requirements-dev.lock (a minute or two)"
 "$python" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-# The command `june`, from this tree; all that it needs is there.
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+# The command `june`, from this tree, which starts servers too; all that it needs is there.
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+    --config-settings editable_mode=compat --editable .
