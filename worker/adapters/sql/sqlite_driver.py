@@ -20,7 +20,7 @@ _LOCK_WAIT_S = 5
 _SETTINGS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
-    "PRAGMA cache_size=-16000",  # 16 MB
+    "PRAGMA cache_size=-8000",  # 8 MB
     "PRAGMA temp_store=MEMORY",
 )
 _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
