@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TextIO
@@ -37,13 +38,7 @@ def configure(
     """
     out = stream or sys.stderr
     threshold = _LEVELS[level.upper()]
-    shared: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _named(part),
-        structlog.processors.format_exc_info,
-        mask_secrets,
-    ]
+    shared: list[Processor] = [_completed(part)]
     renderer = _renderer(log_format, out)
     structlog.configure(
         processors=[*shared, renderer],
@@ -98,12 +93,34 @@ def _to_json(event: EventDict, **_options: Any) -> str:
         return _JSON.encode(event)
 
 
-def _named(part: str) -> Processor:
-    def add_part(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _completed(part: str) -> Processor:
+    """Level, time and part on each line, its error as text, and no secrets: one processor, since each line costs it."""
+    moment = _Moment()
+
+    def complete(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        if "exc_info" in event:
+            event = structlog.processors.format_exc_info(logger, method, event)
+        event = mask_secrets(logger, method, structlog.processors.add_log_level(logger, method, event))
+        event["timestamp"] = moment.now()
         event.setdefault("part", part)
         return event
 
-    return add_part
+    return complete
+
+
+class _Moment:
+    """The time as RFC 3339 text in UTC, with microseconds; the seconds are written once for all lines of theirs."""
+
+    def __init__(self) -> None:
+        self._written: tuple[int, str] = (-1, "")
+
+    def now(self) -> str:
+        second, ns = divmod(time.time_ns(), 1_000_000_000)
+        written, text = self._written
+        if written != second:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._written = (second, text)
+        return f"{text}.{ns // 1000:06d}Z"
 
 
 def _renderer(log_format: str, out: TextIO) -> Processor:
