@@ -25,25 +25,39 @@ class Batch:
         self.messages = messages
         self.outcomes: list[PublishOutcome] = [None] * len(messages)
         self._open = set(range(len(messages)))
-        self._settled = asyncio.Event()
+        self._settled: asyncio.Future[None] | None = None
 
-    async def settled(self) -> None:
-        """Wait until the outcome of every message is known."""
-        if self._open:
-            await self._settled.wait()
+    async def settled(self, *, until_s: float) -> bool:
+        """Wait until the outcome of every message is known; False when it is not at `until_s` (the loop's clock)."""
+        if not self._open:
+            return True
+        loop = asyncio.get_running_loop()
+        settled = self._settled = loop.create_future()
+        # A bare timer: `asyncio.timeout` costs as much as all the rest of a message.
+        timer = loop.call_at(until_s, _wake, settled)
+        try:
+            await settled
+        finally:
+            timer.cancel()
+        return not self._open
 
     def resolve(self, index: int, outcome: PublishOutcome) -> None:
         """The outcome of one message."""
         if index in self._open:
             self._open.remove(index)
             self.outcomes[index] = outcome
-            if not self._open:
-                self._settled.set()
+            if not self._open and self._settled is not None:
+                _wake(self._settled)
 
     def give_up(self, error: PublishError) -> None:
         """The outcome of every message whose outcome is not known yet."""
         for index in list(self._open):
             self.resolve(index, error)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class Ledger:

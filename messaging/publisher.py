@@ -17,7 +17,7 @@ from pamqp import commands
 from messaging.confirms import Batch, Ledger, PublishOutcome
 from messaging.connection import Broker
 from messaging.declare import NOT_FOUND
-from messaging.failures import BrokerUnavailable, PublishTimeout, Unsendable
+from messaging.failures import BrokerUnavailable, PublishError, PublishTimeout, Unsendable
 from messaging.message import Outgoing
 from messaging.wire.channel import Channel, Silent
 from messaging.wire.connection import Connection
@@ -28,7 +28,7 @@ from messaging.wire.properties import NotEncodable, decode_properties
 DEFAULT_PATIENCE: Final = timedelta(seconds=1)
 """How long a publish waits for a connection that is away: longer than a blip, shorter than a restart."""
 _TURN_BYTES: Final = 256 * 1024
-"""What is built before it is written, others may run, and a broker that does not read is noticed."""
+"""What is built in one turn of the event loop."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +43,37 @@ class _Line(Silent):
     @property
     def is_open(self) -> bool:
         return self.channel is not None and self.channel.is_open
+
+    @property
+    def is_clear(self) -> bool:
+        """Open, and the broker reads what we write."""
+        return self.channel is not None and self.channel.is_open and not self.channel.connection.congested
+
+    async def cleared(self) -> None:
+        """Wait until it is clear. Raises BrokerUnavailable when it ends before."""
+        while not self.is_clear:
+            if self.channel is None or not self.channel.is_open:
+                error = "no channel" if self.channel is None else self.channel.error
+                raise BrokerUnavailable(f"lost before it was sent: {error}")
+            await self.channel.connection.drained()
+
+    def write(self, batch: Batch, start: int) -> int:
+        """Write messages from `start` on, as many as make a turn's bytes; says where to go on."""
+        if (channel := self.channel) is None:
+            raise BrokerUnavailable("no channel")
+        unwritten_bytes = 0
+        for index in range(start, len(batch.messages)):
+            if unwritten_bytes >= _TURN_BYTES:
+                return index
+            try:
+                frames = _encode(channel, batch.messages[index])
+            except NotEncodable as error:
+                batch.resolve(index, Unsendable(str(error)))
+                continue
+            self.ledger.sent(batch, index)
+            channel.write(frames)
+            unwritten_bytes += len(frames)
+        return len(batch.messages)
 
     def returned(self, returned: Return, properties: bytes, body: bytes) -> None:
         known = self.ledger.returned(
@@ -87,49 +118,41 @@ class Publisher:
         Never raises a PublishError itself, so that one bad message says nothing about the others.
         """
         batch = Batch(messages)
+        until_s = asyncio.get_running_loop().time() + timeout.total_seconds()
+        written = self._line.write(batch, 0) if self._line.is_clear else 0
         try:
-            async with asyncio.timeout(timeout.total_seconds()):
-                await self._send(batch)
-                await batch.settled()
+            if written < len(messages):
+                # Rare: no connection, a broker that does not read, or very much at once.
+                async with asyncio.timeout_at(until_s):
+                    await self._write_rest(batch, written)
+            if not await batch.settled(until_s=until_s):
+                raise TimeoutError
         except TimeoutError:
             batch.give_up(PublishTimeout(timeout))
         except BrokerUnavailable as error:
             batch.give_up(error)
         return batch.outcomes
 
-    async def _send(self, batch: Batch) -> None:
-        if not batch.messages:
-            return
-        line, channel = await self._ready()
-        unwritten_bytes = 0
-        for index, message in enumerate(batch.messages):
-            if unwritten_bytes >= _TURN_BYTES:
-                unwritten_bytes = 0
-                await asyncio.sleep(0)
-            while channel.connection.congested and channel.is_open:
-                await channel.connection.drained()
-            if not channel.is_open:
-                raise BrokerUnavailable(f"lost before it was sent: {channel.error}")
-            try:
-                frames = _encode(channel, message)
-            except NotEncodable as error:
-                batch.resolve(index, Unsendable(str(error)))
-                continue
-            line.ledger.sent(batch, index)
-            channel.write(frames)
-            unwritten_bytes += len(frames)
+    def give_up(self, error: PublishError) -> None:
+        """What waits for its confirm waits no longer: this is its outcome. It may still arrive."""
+        self._line.ledger.fail(error)
 
-    async def _ready(self) -> tuple[_Line, Channel]:
-        line = self._line
-        if line.channel is not None and line.channel.is_open:
-            return line, line.channel
+    async def _write_rest(self, batch: Batch, written: int) -> None:
+        line = self._line if written else await self._ready()
+        while written < len(batch.messages):
+            await line.cleared()
+            written = line.write(batch, written)
+            # What is built is written, others may run, and a broker that does not read is noticed.
+            await asyncio.sleep(0)
+
+    async def _ready(self) -> _Line:
+        if self._line.is_open:
+            return self._line
         connection = await self._broker.publishing.connection(patience=self._patience)
         async with self._opening:
             if not self._line.is_open:
                 self._line = await self._open(connection)
-            if self._line.channel is None:
-                raise BrokerUnavailable("no channel")
-            return self._line, self._line.channel
+            return self._line
 
     async def _open(self, connection: Connection) -> _Line:
         try:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from messaging.failures import PublishError, Unsendable
+from messaging.failures import BrokerUnavailable, PublishError, Unsendable
 from messaging.message import Outgoing
 from webhook_ingress.spool.delivery import Handover, Outlet
 from webhook_ingress.spool.spool import NotSpooled, Spool
@@ -53,7 +53,6 @@ class SafeSink:
         self._handover = handover
         self._confirm_limit = confirm_limit
         self._disk_limit_s = disk_limit.total_seconds()
-        self._flying: dict[asyncio.Timeout, None] = {}
 
     async def put(self, message: Outgoing) -> None:
         """Publish and wait for the confirm; else write and wait for the disk."""
@@ -65,31 +64,22 @@ class SafeSink:
             self._turn_to_spool(failure)
         await self._spooled(message)
 
-    async def _published(self, message: Outgoing) -> str | None:
+    async def _published(self, message: Outgoing) -> PublishError | None:
         """None when the broker has it, else why it is to be spooled."""
-        limit = asyncio.timeout(None)
         try:
-            async with limit:
-                self._flying[limit] = None
-                await self._outlet.publish(message, timeout=self._confirm_limit)
-        except TimeoutError:
-            return "another waits for its confirm in vain"
+            await self._outlet.publish(message, timeout=self._confirm_limit)
         except Unsendable as error:
             raise NotSafe(str(error)) from error
         except PublishError as error:
-            return f"{type(error).__name__}: {error}"
-        finally:
-            self._flying.pop(limit, None)
+            return error
         return None
 
-    def _turn_to_spool(self, why: str) -> None:
+    def _turn_to_spool(self, why: PublishError) -> None:
         """What else is on its way to the broker need not wait for its own time to run out."""
         if not self._spool.waiting:
-            log.warning("spool.begun", error=why, flying=len(self._flying))
-        flying, self._flying = self._flying, {}
-        now_s = asyncio.get_running_loop().time()
-        for limit in flying:
-            limit.reschedule(now_s)
+            log.warning("spool.begun", error=f"{type(why).__name__}: {why}")
+            # Nothing of the spool is on its way now: these are all messages that came in just before.
+            self._outlet.give_up(BrokerUnavailable("another waits for its confirm in vain"))
 
     async def _spooled(self, message: Outgoing) -> None:
         try:

@@ -40,6 +40,9 @@ class Outlet(Protocol):
     async def publish_many(self, messages: Sequence[Outgoing], *, timeout: timedelta) -> list[PublishOutcome]:
         """What became of each, in order: None for confirmed, else the PublishError."""
 
+    def give_up(self, error: PublishError) -> None:
+        """What waits for its confirm waits no longer, and has this outcome. It may still arrive."""
+
 
 class Handover:
     """While it lasts, new messages wait: what is left in the spool goes first, and then they go directly."""

@@ -55,7 +55,7 @@ async def test_confirms_in_any_order() -> None:
     ledger.confirmed(99, multiple=False, ok=False)
     ledger.confirmed(3, multiple=True, ok=True)
     assert batch.outcomes == [None, None, None]
-    await batch.settled()
+    assert await batch.settled(until_s=0)
 
 
 async def test_a_return_marks_its_message_alone() -> None:
@@ -95,7 +95,7 @@ async def test_a_lost_channel_leaves_the_unconfirmed_unknown(multiple: bool) -> 
     ledger.fail(BrokerUnavailable("cut"))
     assert batch.outcomes[0] is None
     assert isinstance(batch.outcomes[1], BrokerUnavailable)
-    await batch.settled()
+    assert await batch.settled(until_s=0)
 
 
 async def test_a_late_confirm_changes_nothing() -> None:
@@ -109,4 +109,4 @@ async def test_a_late_confirm_changes_nothing() -> None:
 
 async def test_an_empty_batch_is_settled() -> None:
     """Nothing to publish is published at once."""
-    await Batch([]).settled()
+    assert await Batch([]).settled(until_s=0)

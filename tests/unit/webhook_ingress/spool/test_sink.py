@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from messaging.confirms import PublishOutcome
-from messaging.failures import BrokerUnavailable, PublishTimeout, Refused, Unroutable, Unsendable
+from messaging.failures import (
+    BrokerUnavailable,
+    PublishError,
+    PublishTimeout,
+    Refused,
+    Unroutable,
+    Unsendable,
+)
 from messaging.message import Outgoing
 from runtime.tasks import SideTasks
 from tests.unit.webhook_ingress.spool.disks import WatchedDisk
@@ -52,6 +59,7 @@ class FakeBroker:
     """Of the calls."""
     tried: asyncio.Event = field(default_factory=asyncio.Event)
     goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+    given_up: PublishOutcome = None
 
     async def publish(self, message: Outgoing, *, timeout: timedelta) -> None:
         (outcome,) = await self.publish_many([message], timeout=timeout)
@@ -69,8 +77,14 @@ class FakeBroker:
                     await self.goes_on.wait()
             except TimeoutError:
                 return [PublishTimeout(timeout) for _ in messages]
+            if self.given_up is not None:
+                return [self.given_up for _ in messages]
         await asyncio.sleep(0)
         return [self._outcome(each) for each in messages]
+
+    def give_up(self, error: PublishError) -> None:
+        self.given_up = error
+        self.goes_on.set()
 
     def _outcome(self, each: Outgoing) -> PublishOutcome:
         outcome = self.down or self.failures.get(each.message_id or "")
@@ -87,7 +101,7 @@ class FakeBroker:
 
     def wakes(self) -> None:
         """The hang is over."""
-        self.hangs = False
+        self.hangs, self.given_up = False, None
         self.goes_on.set()
 
 
