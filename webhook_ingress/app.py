@@ -18,6 +18,7 @@ from aiohttp import web
 from messaging.message import Outgoing
 from webhook_ingress.body import NoBody, read_body
 from webhook_ingress.events import Unreadable, WebhookEvent, read_event
+from webhook_ingress.http import ok
 from webhook_ingress.messages import dead_message, event_message
 from webhook_ingress.metrics import Metrics
 from webhook_ingress.sink import EventSink, NotSafe
@@ -81,6 +82,8 @@ class Webhooks:
         self._metrics.answered(answer.status)
         ms = round((time.perf_counter() - begun) * 1000, 1)
         log.info("webhook.handled", status=answer.status, ms=ms, **(answer.told or {}))
+        if answer.status == 200:
+            return ok(request)
         response = web.Response(status=answer.status, headers=answer.headers)
         if answer.close:
             response.force_close()

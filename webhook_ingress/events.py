@@ -1,7 +1,7 @@
 """What the ingress must know of an event: its id, its name, its room. No I/O.
 
 Promises: never raises, whatever the body holds. Reads both spellings of protojson (`roomName`, `room_name`).
-A room name that no LiveKit room can have (not a string, not UTF-8, far over LiveKit's 256 bytes) counts as absent:
+A room name that no LiveKit room can have (not a string, far over LiveKit's 256 bytes) counts as absent:
 the event still gets through, with the events that name no room.
 """
 
@@ -71,8 +71,5 @@ def _room_name(fields: Mapping[str, Any]) -> str:
 
 
 def _utf8_size(value: object) -> int | None:
-    """None for what is no string, or has lone surrogates and so no UTF-8."""
-    try:
-        return len(value.encode()) if isinstance(value, str) else None
-    except UnicodeEncodeError:
-        return None
+    """None for what is no string."""
+    return len(value.encode()) if isinstance(value, str) else None

@@ -1,24 +1,19 @@
 """Strict JSON objects out of bytes that anybody may have written. No I/O.
 
-Promises: never raises. Refuses what is not UTF-8, not JSON by the letter (NaN, Infinity, a byte order mark), nested
-beyond Python's limit, or not an object.
+Promises: never raises. Refuses what is not UTF-8, not JSON by the letter (NaN, Infinity, a byte order mark, half a
+surrogate pair), nested deeper than any event is, or not an object.
 """
 
-from json import JSONDecoder
 from typing import Any
 
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_decoder = JSONDecoder(parse_constant=_refuse)
+from pydantic_core import from_json
 
 
 def json_object(text: bytes) -> dict[str, Any] | None:
     """The object, or None where there is none."""
     try:
-        value = _decoder.decode(text.decode())
-    except (ValueError, RecursionError):
+        # Keys come again and again, values do not.
+        value = from_json(text, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -12,6 +12,7 @@ _KNOWN_EVENTS = frozenset({
     "egress_updated", "egress_ended", "ingress_started", "ingress_ended", "agent_job_started",
     "agent_job_ended",
 })  # fmt: skip
+_OTHER = "other"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -49,6 +50,9 @@ class Metrics:
             "Signed webhooks that were dead-lettered as unreadable.",
             registry=registry,
         )
+        # Looked up once: each event counts twice.
+        self._came_in = {name: self._events.labels(name) for name in (*_KNOWN_EVENTS, _OTHER)}
+        self._answered: dict[int, Counter] = {}
         self._publish = Histogram(
             "june_ingress_publish_seconds",
             "From a verified webhook to where it is safe, or to giving up.",
@@ -81,7 +85,10 @@ class Metrics:
 
     def answered(self, status: int) -> None:
         """A request was answered."""
-        self._answers.labels(str(status)).inc()
+        counter = self._answered.get(status)
+        if counter is None:
+            counter = self._answered[status] = self._answers.labels(str(status))
+        counter.inc()
 
     def refused(self, reason: Reason) -> None:
         """A token was not right."""
@@ -89,7 +96,7 @@ class Metrics:
 
     def came_in(self, event: str) -> None:
         """A signed event was read; names that LiveKit did not have when this was written count as `other`."""
-        self._events.labels(event if event in _KNOWN_EVENTS else "other").inc()
+        (self._came_in.get(event) or self._came_in[_OTHER]).inc()
 
     def unreadable(self) -> None:
         """A signed body was no event."""

@@ -141,5 +141,5 @@ def _body_problem(claims: Mapping[str, Any], body: bytes) -> Reason | None:
     if not isinstance(claimed, str):
         return Reason.BODY
     expected = binascii.b2a_base64(sha256(body).digest(), newline=False)
-    same = hmac.compare_digest(expected, claimed.encode("utf-8", "surrogatepass"))
+    same = hmac.compare_digest(expected, claimed.encode())
     return None if same else Reason.BODY

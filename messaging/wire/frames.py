@@ -159,19 +159,18 @@ def encode_publish(
     """All frames of one message. Raises NotEncodable before anything was built."""
     head = _publish_method(exchange, routing_key, mandatory)
     content = _CONTENT.pack(60, 0, len(body)) + encode_properties(properties)
-    parts = [_frame(METHOD, channel, head), _frame(HEADER, channel, content)]
+    parts = [_HEAD.pack(METHOD, channel, len(head)), head, _END]
+    parts += (_HEAD.pack(HEADER, channel, len(content)), content, _END)
     room = frame_max - 8
-    parts += [_frame(BODY, channel, body[at : at + room]) for at in range(0, len(body), room)]
+    for at in range(0, len(body), room):
+        piece = body[at : at + room]
+        parts += (_HEAD.pack(BODY, channel, len(piece)), piece, _END)
     return b"".join(parts)
 
 
 @lru_cache(maxsize=1024)
 def _publish_method(exchange: str, routing_key: str, mandatory: bool) -> bytes:
     return _PUBLISH + encode_short(exchange) + encode_short(routing_key) + bytes((mandatory,))
-
-
-def _frame(kind: int, channel: int, payload: bytes) -> bytes:
-    return _HEAD.pack(kind, channel, len(payload)) + payload + _END
 
 
 def _name(data: bytes, at: int) -> tuple[str, int]:

@@ -9,6 +9,8 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias
 
 HeaderValue: TypeAlias = (
@@ -62,8 +64,7 @@ def encode_properties(properties: Properties) -> bytes:
     """The flag word and the values, in AMQP's order. Raises NotEncodable."""
     flags = 0
     parts = [b""]
-    for flag, name, encode in _FIELDS:
-        value = getattr(properties, name)
+    for (flag, _, encode), value in zip(_FIELDS, _VALUES(properties), strict=True):
         if value is not None:
             flags |= flag
             parts.append(encode(value))
@@ -265,7 +266,7 @@ _PLAIN: Final[Mapping[int, struct.Struct]] = {
     ord("d"): _F64,
 }
 _FIELDS: Final = (
-    _Field(1 << 15, "content_type", encode_short),
+    _Field(1 << 15, "content_type", lru_cache(maxsize=64)(encode_short)),
     _Field(1 << 14, "content_encoding", encode_short),
     _Field(1 << 13, "headers", encode_table),
     _Field(1 << 12, "delivery_mode", _U8.pack),
@@ -275,9 +276,10 @@ _FIELDS: Final = (
     _Field(1 << 8, "expiration", encode_short),
     _Field(1 << 7, "message_id", encode_short),
     _Field(1 << 6, "timestamp", _encode_moment),
-    _Field(1 << 5, "type", encode_short),
+    _Field(1 << 5, "type", lru_cache(maxsize=256)(encode_short)),
     _Field(1 << 3, "app_id", encode_short),
 )
+_VALUES: Final = attrgetter(*(field.name for field in _FIELDS))
 _READERS: Final[Mapping[str, Callable[[bytes, int], tuple[object, int]]]] = {
     "headers": _read_headers,
     "delivery_mode": _read_octet,

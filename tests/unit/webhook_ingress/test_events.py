@@ -41,7 +41,6 @@ def room_of(**fields: Any) -> str:
         ({"room": "r"}, ""),
         ({"room": {"name": 5}}, ""),
         ({"room": {"name": ["r"]}, "egressInfo": {"roomName": "e"}}, "e"),
-        ({"room": {"name": "\ud800"}}, ""),
         ({"room": {"name": "x" * 4096}}, "x" * 4096),
         ({"room": {"name": "x" * 4097}}, ""),
     ],
@@ -53,7 +52,7 @@ def test_where_the_room_name_is(fields: dict[str, Any], room: str) -> None:
 
 @pytest.mark.parametrize("field", ["id", "event"])
 @pytest.mark.parametrize(
-    "value", [None, "", 5, True, ["x"], {"x": 1}, "x" * 256, "ü" * 128, "\udc00"], ids=lambda v: repr(v)[:12]
+    "value", [None, "", 5, True, ["x"], {"x": 1}, "x" * 256, "ü" * 128], ids=lambda v: repr(v)[:12]
 )
 def test_an_id_and_a_name_must_be_text_of_up_to_255_bytes(field: str, value: Any) -> None:
     """Anything else is unreadable, and the reason names the field."""
@@ -74,6 +73,7 @@ def test_an_id_and_a_name_must_be_text_of_up_to_255_bytes(field: str, value: Any
         b"[" * 100_000,
         b'{"a":' * 100_000,
         b"\xef\xbb\xbf{}",
+        b'{"id": "\\udc00"}',
     ],
 )
 def test_what_is_no_json_object_is_unreadable(body: bytes) -> None:

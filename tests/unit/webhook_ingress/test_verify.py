@@ -91,13 +91,14 @@ def test_claims_that_are_fine(changes: dict[str, Any]) -> None:
         ({"iss": None}, Reason.SIGNATURE),
         ({"iss": [KEY]}, Reason.SIGNATURE),
         ({"iss": "nobody"}, Reason.SIGNATURE),
-        ({"iss": "\ud800"}, Reason.SIGNATURE),
+        ({"iss": "\ud800"}, Reason.MALFORMED),
         ({"sha256": ...}, Reason.BODY),
         ({"sha256": None}, Reason.BODY),
         ({"sha256": body_hash(b"other")}, Reason.BODY),
         ({"sha256": body_hash().rstrip("=")}, Reason.BODY),
         ({"sha256": hashlib.sha256(BODY).hexdigest()}, Reason.BODY),
-        ({"sha256": "ü\ud800"}, Reason.BODY),
+        ({"sha256": "ü\ud800"}, Reason.MALFORMED),
+        ({"sha256": "ü"}, Reason.BODY),
     ],
 )
 def test_claims_that_are_wrong_though_signed(changes: dict[str, Any], reason: Reason) -> None:
