@@ -123,8 +123,8 @@ class Transaction(Protocol):
         """Whether the inbox has this message."""
         ...
 
-    def mark_seen(self, message_id: str, now: datetime) -> None:
-        """Put the message into the inbox; twice in one transaction is an error of the caller's."""
+    def mark_seen(self, message_id: str, now: datetime) -> bool:
+        """Put the message into the inbox. False when it was there: then nothing is changed."""
         ...
 
     def session(self, session_id: str) -> Session | None: ...

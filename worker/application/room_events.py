@@ -109,9 +109,9 @@ class RoomEvents:
         now = self._clock.now()
         read = [read_inbound(body, now, self._read_webhook) for body in bodies]
         inbound = [message for message in read if isinstance(message, Inbound)]
-        blocked: set[str] = set()
+        blocked: dict[str, int] = {}
         applied = await self._store.run_many(
-            [self._work(message, partition, now, blocked) for message in inbound]
+            [self._work(place, message, partition, now, blocked) for place, message in enumerate(inbound)]
         )
         done = [result for result in applied if isinstance(result, _Applied)]
         await self._outbox.send([message for result in done for message in result.messages])
@@ -133,25 +133,26 @@ class RoomEvents:
             await self._store.run(lambda tx: tx.put_errand(errand))
 
     def _work(
-        self, message: Inbound, partition: int, now: datetime, blocked: set[str]
+        self, place: int, message: Inbound, partition: int, now: datetime, blocked: dict[str, int]
     ) -> Callable[[Transaction], _Applied]:
+        """It may be run again. `blocked`: by room, the place of the message that failed; those behind it wait."""
+
         def work(tx: Transaction) -> _Applied:
-            if message.room_name in blocked:
+            if blocked.get(message.room_name, place) < place:
                 raise _RoomBlocked
             try:
                 return self._apply(tx, message, partition, now)
             except Conflict:
                 raise
             except Exception:
-                blocked.add(message.room_name)
+                blocked[message.room_name] = place
                 raise
 
         return work
 
     def _apply(self, tx: Transaction, message: Inbound, partition: int, now: datetime) -> _Applied:
-        if tx.seen(message.key):
+        if not tx.mark_seen(message.key, now):
             return _Applied(messages=list(tx.outbox_of(message.key)), duplicate=True)
-        tx.mark_seen(message.key, now)
         if not message.facts:
             return _Applied(counts=Counter(ignored=1))
         cause = Cause(key=message.key, message_id=message.message_id, traceparent=message.traceparent)

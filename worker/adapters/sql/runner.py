@@ -1,10 +1,12 @@
-"""Runs works on one connection: several in one transaction, each in a savepoint of its own, and one commit.
+"""Runs works on one connection: several in one transaction, and one commit.
 
-Promises: outcomes are in the order of the works, and a work's writes are there only when it returned. At a conflict
-what came before is committed, then the work is run again on fresh state before the ones behind it, so order holds:
-alone, and behind a lock on the session that the conflict was about, so that a busy session starves nobody. After
-`RERUNS` more runs the `Conflict` is its outcome. `StoreUnavailable` is raised for all: then the works are to be run
-again, and those that were committed before the outage find their message in the inbox.
+Promises: outcomes are in the order of the works, and a work's writes are there only when it returned. Several go
+without savepoints first, since nearly always none of them fails; when one does, all are rolled back and run again, each
+in a savepoint of its own. At a conflict what came before is committed, then the work is run again on fresh state before
+the ones behind it, so order holds: alone, and behind a lock on the session that the conflict was about, so that a busy
+session starves nobody. After `RERUNS` more runs the `Conflict` is its outcome. `StoreUnavailable` is raised for all:
+then the works are to be run again, and those that were committed before the outage find their message in the inbox.
+Asks of works: nothing that another run would double but what the transaction does.
 Refuses: threads; one runner belongs to one.
 """
 
@@ -71,11 +73,12 @@ class Runner:
     def _commit(self, works: Sequence[SqlWork], session_id: str | None) -> _Committed:
         """One transaction with as many of the works as go without a conflict; `session_id` is locked before."""
         try:
-            cursor = self._begin(self._driver.begin if session_id is None else self._driver.begin_locked)
-            if session_id is not None:
-                cursor.execute(self._driver.statements.lock_session, {"session_id": session_id})
-            committed = self._each(cursor, works, session_id)
-            cursor.execute("COMMIT", {})
+            cursor = self._open(session_id)
+            committed = self._together(cursor, works, session_id)
+            if committed is None:
+                cursor = self._open(session_id)
+                committed = self._apart(cursor, works, session_id)
+                cursor.execute("COMMIT", {})
         except StoreUnavailable:
             self.close()
             raise
@@ -87,16 +90,34 @@ class Runner:
             raise
         return committed
 
-    def _each(self, cursor: Cursor, works: Sequence[SqlWork], locked: str | None) -> _Committed:
+    def _open(self, session_id: str | None) -> Cursor:
+        cursor = self._begin(self._driver.begin if session_id is None else self._driver.begin_locked)
+        if session_id is not None:
+            cursor.execute(self._driver.statements.lock_session, {"session_id": session_id})
+        return cursor
+
+    def _together(self, cursor: Cursor, works: Sequence[SqlWork], locked: str | None) -> _Committed | None:
+        """To the end of the transaction. None when one of several failed: then nothing of them is there."""
+        try:
+            outcomes = [work(SqlTransaction(cursor, self._driver, locked=locked)) for work in works]
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a work raises is its outcome, and its writes are undone
+            cursor.execute("ROLLBACK", {})
+            return _alone(error) if len(works) == 1 else None
+        cursor.execute("COMMIT", {})
+        return _Committed(outcomes, None)
+
+    def _apart(self, cursor: Cursor, works: Sequence[SqlWork], locked: str | None) -> _Committed:
         outcomes: list[Outcome] = []
         for work in works:
-            outcome = self._one(work, cursor, SqlTransaction(cursor, self._driver, locked=locked))
+            outcome = self._guarded(work, cursor, SqlTransaction(cursor, self._driver, locked=locked))
             if isinstance(outcome, Conflict):
                 return _Committed(outcomes, outcome)
             outcomes.append(outcome)
         return _Committed(outcomes, None)
 
-    def _one(self, work: SqlWork, cursor: Cursor, tx: SqlTransaction) -> Outcome:
+    def _guarded(self, work: SqlWork, cursor: Cursor, tx: SqlTransaction) -> Outcome:
         cursor.execute("SAVEPOINT work", {})
         try:
             outcome = work(tx)
@@ -129,6 +150,10 @@ class Runner:
         pause_s = self._driver.rerun_pause.total_seconds()
         if pause_s:
             time.sleep(random.uniform(0.5, 1.0) * pause_s * 2**runs)  # noqa: S311 - spreads, guards nothing
+
+
+def _alone(error: Exception) -> _Committed:
+    return _Committed([], error) if isinstance(error, Conflict) else _Committed([error], None)
 
 
 def _session_of(conflict: Conflict | None) -> str | None:

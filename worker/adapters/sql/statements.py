@@ -108,7 +108,7 @@ class Statements:
     def _messages(self) -> None:
         inbox, outbox, answers = tables.inbox, tables.outbox, tables.answers
         self.seen = self._text(select(inbox.c.message_id).where(is_(inbox.c.message_id)))
-        self.mark_seen = self._text(self._values(inbox))
+        self.mark_seen = self._text(self._values(inbox).on_conflict_do_nothing())
         self.put_outbox = self._text(
             self._values(outbox, without=outbox.c.position).returning(outbox.c.position)
         )

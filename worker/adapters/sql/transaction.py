@@ -62,7 +62,6 @@ class SqlTransaction:
         self._driver = driver
         self._sql = driver.statements
         self._locked = locked
-        self._marked: set[str] = set()
 
     @property
     def statements(self) -> Statements:
@@ -73,12 +72,10 @@ class SqlTransaction:
         """Whether the inbox has this message."""
         return self.row(self._sql.seen, message_id=message_id) is not None
 
-    def mark_seen(self, message_id: str, now: datetime) -> None:
-        """Put the message into the inbox. Another transaction that just did the same is a conflict."""
-        if message_id in self._marked:
-            raise ValueError(f"{message_id!r} is marked twice in one transaction")
-        self._marked.add(message_id)
+    def mark_seen(self, message_id: str, now: datetime) -> bool:
+        """Put the message into the inbox; False when it was there."""
         self.run(self._sql.mark_seen, message_id=message_id, seen_at=moment_us(now))
+        return self._cursor.rowcount == 1
 
     def session(self, session_id: str) -> Session | None:
         """By its id, whatever its state."""
