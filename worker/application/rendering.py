@@ -6,7 +6,7 @@ here, once, and never again. Refuses: sending; that is the outbox's work after t
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -98,7 +98,7 @@ class Renderer:
         if isinstance(data, SttStart | AiTurn | TtsSpeak) and data.attempt > 1:
             rendered.counts["attempt_again"] += 1
         sequence = session.sequence + len(rendered.messages) + 1
-        message_id = str(uuid.uuid4())
+        message_id = secrets.token_hex(16)
         body = session_message(
             data,
             id=message_id,

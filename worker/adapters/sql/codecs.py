@@ -27,14 +27,6 @@ class Codec:
     encode: Callable[[Any], Any]
     decode: Callable[[Any], Any]
 
-    def optional(self) -> Codec:
-        """The same for a column that may be NULL."""
-        encode, decode = self.encode, self.decode
-        return Codec(
-            encode=lambda value: None if value is None else encode(value),
-            decode=lambda value: None if value is None else decode(value),
-        )
-
 
 def moment_us(moment: datetime) -> int:
     """Microseconds since 1970 in UTC."""

@@ -31,7 +31,9 @@ class Shape(Generic[E]):
         self._kind = kind
         self._names = tuple(column.name for column in self.columns)
         self._values = attrgetter(*self._names)
-        codecs = [(column.name, _codec(column)) for column in self.columns]
+        codecs: list[tuple[str, Codec | None]] = [
+            (column.name, column.info["codec"]) for column in self.columns
+        ]
         self._encoders = [(name, codec.encode) for name, codec in codecs if codec]
         self._decoders = [(name, codec.decode) for name, codec in codecs if codec]
 
@@ -39,14 +41,16 @@ class Shape(Generic[E]):
         """What the drivers bind, by column name."""
         row: dict[str, Any] = dict(zip(self._names, self._values(entity), strict=True))
         for name, encode in self._encoders:
-            row[name] = encode(row[name])
+            if row[name] is not None:
+                row[name] = encode(row[name])
         return row
 
     def entity(self, row: Sequence[Any]) -> E:
         """The inverse of `row`, from the values of `columns`."""
         values: dict[str, Any] = dict(zip(self._names, row, strict=True))
         for name, decode in self._decoders:
-            values[name] = decode(values[name])
+            if values[name] is not None:
+                values[name] = decode(values[name])
         return restore(self._kind, values)
 
     def changed(self, before: Mapping[Any, E], after: Mapping[Any, E]) -> list[dict[str, Any]]:
@@ -54,11 +58,6 @@ class Shape(Generic[E]):
         if before is after:
             return []
         return [self.row(entity) for key, entity in after.items() if before.get(key) != entity]
-
-
-def _codec(column: Column[Any]) -> Codec | None:
-    codec: Codec | None = column.info["codec"]
-    return codec.optional() if codec and column.nullable else codec
 
 
 SESSION = Shape(Session, tables.sessions)
