@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,9 +33,11 @@ from worker.application.ports import LiveKit, OutboxMessage, Store
 from worker.application.reconcile import Reconciler
 from worker.application.rendering import Renderer
 from worker.application.room_events import Outcome, RoomEvents
+from worker.domain.facts import Fact
 from worker.domain.policy import Policy
 from worker.entrypoints.worker import as_fact
 
+WebhookReader = Callable[[Mapping[str, object], datetime], Fact | None]
 START = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
 INTERVAL = timedelta(seconds=30)
 """Between two passes of the reconciler."""
@@ -175,7 +177,9 @@ class BenchWorker:
 
 
 @asynccontextmanager
-async def bench_worker(folder: Path, *, policy: Policy | None = None) -> AsyncIterator[BenchWorker]:
+async def bench_worker(
+    folder: Path, *, policy: Policy | None = None, read_webhook: WebhookReader = as_fact
+) -> AsyncIterator[BenchWorker]:
     """A bench worker on a database in `folder`."""
     clock, publisher = SetClock(), KeptPublisher()
     store = open_store(f"sqlite:///{folder / 'june.db'}")
@@ -187,7 +191,9 @@ async def bench_worker(folder: Path, *, policy: Policy | None = None) -> AsyncIt
             secret=livekit.api_secret,
             timeout=timedelta(seconds=0.5),
         )
-        cases = use_cases(store, server, clock, publisher, policy=policy or Policy())
+        cases = use_cases(
+            store, server, clock, publisher, policy=policy or Policy(), read_webhook=read_webhook
+        )
         yield BenchWorker(
             clock=clock,
             publisher=publisher,
@@ -224,6 +230,7 @@ def use_cases(
     *,
     policy: Policy,
     holder: str = "bench",
+    read_webhook: WebhookReader = as_fact,
 ) -> UseCases:
     """The use cases as the worker's entry point puts them together."""
     config = Config(public_url="wss://livekit.example.org", policy=policy)
@@ -258,7 +265,7 @@ def use_cases(
             renderer=renderer,
             config=config,
             clock=clock,
-            read_webhook=as_fact,
+            read_webhook=read_webhook,
         ),
         errands=errands,
         moments=Moments(store=store, publisher=publisher, clock=clock),

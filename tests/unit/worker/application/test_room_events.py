@@ -1,0 +1,110 @@
+"""What a batch of a partition becomes: numbers without a gap, and a failure that keeps to its own room."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.calls import STORY, webhook
+from schemas.topology import partition_of
+from tests.support.bench_worker import BenchWorker, bench_worker
+from worker.application.room_events import Behind, Failed, Handled, Outcome
+from worker.domain.facts import Fact, ParticipantJoined
+from worker.entrypoints.worker import as_fact
+
+PARTITION = 3
+ROOMS = [name for name in (f"room-{number}" for number in range(100)) if partition_of(name) == PARTITION][:2]
+POISON = "EV_participant_joined_" + ROOMS[0]
+
+
+class Poisoned:
+    """Reads webhooks as the worker does; while it is `on`, one of them becomes what no database takes."""
+
+    def __init__(self) -> None:
+        self.on = True
+
+    def __call__(self, payload: Mapping[str, object], received_at: datetime) -> Fact | None:
+        fact = as_fact(payload, received_at)
+        if self.on and payload["id"] == POISON and isinstance(fact, ParticipantJoined):
+            return dataclasses.replace(fact, name=object())  # type: ignore[arg-type]
+        return fact
+
+
+@pytest.fixture
+async def poisoned(tmp_path: Path) -> AsyncIterator[tuple[BenchWorker, Poisoned]]:
+    reader = Poisoned()
+    async with bench_worker(tmp_path, read_webhook=reader) as worker:
+        yield worker, reader
+
+
+def numbers(worker: BenchWorker) -> dict[str, list[int]]:
+    """The sequence numbers of each session, as they were published."""
+    found = defaultdict(list)
+    for envelope in worker.published:
+        found[envelope["subject"]].append(int(envelope["sequence"]))
+    return found
+
+
+@pytest.mark.parametrize("batch", [1, 4, 2 * len(STORY)])
+async def test_the_messages_of_a_session_are_numbered_without_a_gap(worker: BenchWorker, batch: int) -> None:
+    """From one on, over the messages of one event and over events, however they come together."""
+    bodies = [webhook(room, event) for event in STORY for room in ROOMS]
+    for start in range(0, len(bodies), batch):
+        await worker.room_events.handle(PARTITION, bodies[start : start + batch])
+    found = numbers(worker)
+    assert len(found) == len(ROOMS)
+    assert all(each == list(range(1, len(each) + 1)) for each in found.values())
+    assert all(len(each) > len(STORY) for each in found.values())
+
+
+async def test_a_copy_publishes_what_its_first_left_unsent_and_numbers_nothing(worker: BenchWorker) -> None:
+    """The same ids and bytes again, as long as nobody confirmed them."""
+    body = webhook(ROOMS[0], "room_started")
+    worker.publisher.silent = True
+    with pytest.raises(Exception, match="did not confirm"):
+        await worker.room_events.handle(PARTITION, [body])
+    worker.publisher.silent = False
+    (outcome,) = await worker.room_events.handle(PARTITION, [body])
+    assert isinstance(outcome, Handled)
+    assert outcome.duplicate
+    first, second = worker.publisher.messages
+    assert (first.message_id, first.body) == (second.message_id, second.body)
+
+
+async def test_a_message_that_fails_delays_its_own_room_alone(
+    poisoned: tuple[BenchWorker, Poisoned],
+) -> None:
+    """What was in front of it is done, what is behind it in its room waits, the other room goes on; then all of it."""
+    worker, reader = poisoned
+    events = [(event, room) for event in STORY for room in ROOMS]
+    bodies = [webhook(room, event) for event, room in events]
+    outcomes = await worker.room_events.handle(PARTITION, bodies)
+    assert [type(each) for each in outcomes] == [_expected(event, room) for event, room in events]
+
+    reader.on = False
+    left = [body for body, outcome in zip(bodies, outcomes, strict=True) if not isinstance(outcome, Handled)]
+    assert all(isinstance(each, Handled) for each in await worker.room_events.handle(PARTITION, left))
+    said = _said(worker)
+    assert said[ROOMS[0]] == said[ROOMS[1]]
+
+
+def _expected(event: str, room: str) -> type[Outcome]:
+    if room != ROOMS[0] or event == STORY[0]:
+        return Handled
+    return Failed if event == "participant_joined" else Behind
+
+
+def _said(worker: BenchWorker) -> dict[str, list[Any]]:
+    """What was published of each room, by type, in order."""
+    said = defaultdict(list)
+    for message in worker.publisher.messages:
+        envelope = json.loads(message.body)
+        said[envelope["partitionkey"]].append(envelope["type"])
+    return said
