@@ -5,6 +5,7 @@ that brought a delivery is gone, the broker has given the message to somebody el
 then `stale`, settling it does nothing, and work that has not begun should not begin.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from messaging.acknowledger import Verdict
@@ -24,16 +25,25 @@ class Origin(Protocol):
 
 
 class Delivery:
-    """One delivery of `message`."""
+    """One delivery of `message`, whose bytes are `body`."""
 
-    __slots__ = ("_origin", "_tag", "message", "verdict")
+    __slots__ = ("_message", "_origin", "_read", "_tag", "body", "verdict")
 
-    def __init__(self, message: Incoming, *, tag: int, origin: Origin) -> None:
-        """Made by a Consumer; by tests with an Origin of their own."""
-        self.message = message
+    def __init__(self, body: bytes, read: Callable[[], Incoming], *, tag: int, origin: Origin) -> None:
+        """Made by a Consumer; by tests with an Origin of their own. `read` gives the message with its properties."""
+        self.body = body
         self.verdict: Verdict | None = None
+        self._message: Incoming | None = None
+        self._read = read
         self._tag = tag
         self._origin = origin
+
+    @property
+    def message(self) -> Incoming:
+        """Body and properties. They are read when somebody asks: who needs the body alone does not pay for them."""
+        if self._message is None:
+            self._message = self._read()
+        return self._message
 
     @property
     def current(self) -> bool:

@@ -7,6 +7,7 @@ channel ends is dropped, never handled, because the broker gives it to somebody 
 import asyncio
 from collections import deque
 from datetime import datetime
+from functools import partial
 from typing import TypeAlias
 
 from pamqp import commands
@@ -116,8 +117,8 @@ class Subscription(Silent):
     def delivered(self, deliver: Deliver, properties: bytes, body: bytes) -> None:
         """Buffer it."""
         self.received = True
-        message = _incoming(self.queue, deliver, properties, body)
-        self._buffer.append(Delivery(message, tag=deliver.delivery_tag, origin=self))
+        read = partial(_incoming, self.queue, deliver, properties, body)
+        self._buffer.append(Delivery(body, read, tag=deliver.delivery_tag, origin=self))
         self._wake.set()
 
     def ended(self, error: WireError) -> None:

@@ -54,7 +54,7 @@ class PartitionHandler:
             started = time.perf_counter()
             try:
                 outcomes = await self._room_events.handle(
-                    self._partition, [one.delivery.message.body for one in pending]
+                    self._partition, [one.delivery.body for one in pending]
                 )
             except Outage as error:
                 outages += 1
