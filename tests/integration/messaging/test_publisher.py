@@ -133,6 +133,24 @@ async def test_a_broker_that_hangs_ends_in_a_timeout(amqp_url: str) -> None:
         await publisher.publish(message("after"), timeout=SOON)
 
 
+async def test_who_is_given_up_waits_no_longer(amqp_url: str) -> None:
+    """What is on its way has the outcome at once; its late confirm is nobody else's; the next message goes on."""
+    async with TcpProxy.before(amqp_url) as proxy, connected(proxy.url(amqp_url)) as broker:
+        publisher = Publisher(broker)
+        await publisher.publish(message("first"), timeout=SOON)
+        proxy.hang()
+        calls = [asyncio.create_task(publisher.publish(message(f"x{n}"), timeout=SOON)) for n in range(3)]
+        await asyncio.sleep(0)
+        publisher.give_up(BrokerUnavailable("too slow"))
+        assert {str(result) for result in await asyncio.gather(*calls, return_exceptions=True)} == {
+            "too slow"
+        }
+        next_call = asyncio.create_task(publisher.publish(message("next"), timeout=SOON))
+        proxy.go_on()
+        await next_call
+    assert await drained(amqp_url) == ["first", "x0", "x1", "x2", "next"]
+
+
 async def test_a_broker_that_does_not_read_ends_in_a_timeout(amqp_url: str) -> None:
     """More than all buffers hold ends in a timeout, and is not kept in memory."""
     async with TcpProxy.before(amqp_url) as proxy, connected(proxy.url(amqp_url)) as broker:
