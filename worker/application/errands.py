@@ -14,7 +14,7 @@ from typing import assert_never
 
 import structlog
 
-from worker.application.failures import LiveKitRefused, LiveKitUnavailable, StoreUnavailable
+from worker.application.failures import LiveKitRefused, LiveKitUnavailable, Outage
 from worker.application.ports import Clock, ErrandKind, LiveKit, RoomErrand, Store
 from worker.domain.lifecycle import is_abandoned
 from worker.domain.model import SessionId, SessionState
@@ -60,7 +60,7 @@ class Errands:
         return len(due)
 
     async def carry_out(self, errand: RoomErrand) -> bool:
-        """Try it now; whether it is done. Raises `StoreUnavailable` alone; it stays an errand then."""
+        """Try it now; whether it is done. Raises an `Outage` of the store or the broker; it stays an errand then."""
         try:
             await self._ask(errand)
         except (LiveKitUnavailable, _TooEarly) as error:
@@ -84,7 +84,7 @@ class Errands:
             errand = await self._fresh.get()
             try:
                 await self.carry_out(errand)
-            except StoreUnavailable as error:
+            except Outage as error:
                 log.warning("errand.postponed", kind=errand.kind, room=errand.room_name, error=str(error))
 
     async def _ask(self, errand: RoomErrand) -> None:

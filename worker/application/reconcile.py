@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
-from worker.application.failures import LiveKitRefused
+from worker.application.failures import LiveKitRefused, Outage
 from worker.application.looks import Looks
 from worker.application.ports import Clock, LiveKit, LiveRoom, SessionCounts, Store, Transaction
 from worker.domain.lifecycle import is_abandoned
@@ -32,6 +33,7 @@ _YOUNG = timedelta(seconds=10)
 """A session's room may be too young for LiveKit's list."""
 
 
+Look = Callable[[], Awaitable[None]]
 _Counts = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -86,14 +88,13 @@ class Reconciler:
         rooms = {room.name: room for room in await self._livekit.rooms()}
         sessions = await self._store.live_counts()
         plan = await self._plan(rooms, sessions)
-        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
-        async with asyncio.TaskGroup() as group:
-            for name, sid in plan.missing:
-                group.create_task(_one(gate, name, self._looks.for_missing(name, sid)))
-            for room in plan.looks:
-                group.create_task(_one(gate, room.name, self._looks.inside(room)))
-            for room in plan.revived:
-                group.create_task(_one(gate, room.name, self._looks.inside(room, revived=True)))
+        await _side_by_side(
+            [
+                *((name, partial(self._looks.for_missing, name, sid)) for name, sid in plan.missing),
+                *((room.name, partial(self._looks.inside, room)) for room in plan.looks),
+                *((room.name, partial(self._looks.inside, room, revived=True)) for room in plan.revived),
+            ]
+        )
         log.info("reconcile.pass", rooms=len(rooms), sessions=len(sessions), looked_at=len(plan))
         return len(plan)
 
@@ -166,9 +167,22 @@ def _share(session: SessionCounts, number: int) -> bool:
     return zlib.crc32(session.room_name.encode("utf-8", "surrogatepass")) % _SHARES == number % _SHARES
 
 
-async def _one(gate: asyncio.Semaphore, name: str, look: Awaitable[None]) -> None:
+async def _side_by_side(looks: Sequence[tuple[str, Look]]) -> None:
+    """All of them, by room name, a few at once. The first `Outage` stops the rest, and is raised as it is."""
+    gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, look in looks:
+                group.create_task(_one(gate, name, look), name=f"look at {name}")
+    except ExceptionGroup as errors:
+        if errors.split(Outage)[1] is not None:
+            raise
+        raise errors.exceptions[0] from None
+
+
+async def _one(gate: asyncio.Semaphore, name: str, look: Look) -> None:
     async with gate:
         try:
-            await look
+            await look()
         except LiveKitRefused as error:
             log.error("reconcile.refused", room=name, error=str(error))

@@ -176,9 +176,9 @@ async def test_livekit_away_closes_nothing(world: World) -> None:
     world.livekit.down = False
     world.livekit.finish("s1")
     world.livekit.down_after = 1
-    with pytest.raises(ExceptionGroup) as raised:
+    # As it is, and not in a group: the worker waits out an outage, and dies of anything else.
+    with pytest.raises(LiveKitUnavailable):
         await world.reconcile()
-    assert raised.group_contains(LiveKitUnavailable)
     assert world.published == before
 
 
