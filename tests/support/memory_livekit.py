@@ -127,15 +127,14 @@ class MemoryLiveKit:
     async def room(self, name: str) -> LiveRoom | None:
         self._asked("room")
         found = self.rooms_there.get(name)
-        if times := self.unknown.get(name, 0):
-            self.unknown[name] = times - 1
-            return None
-        return None if found is None else as_live_room(found.info)
+        return None if found is None or self._overlooked(name) else as_live_room(found.info)
 
-    async def rooms(self) -> Sequence[LiveRoom]:
-        self._asked("rooms")
+    async def rooms(self, names: Sequence[str] | None = None) -> Sequence[LiveRoom]:
+        self._asked("rooms" if names is None else "rooms of names")
         found = [as_live_room(room.info) for room in self.rooms_there.all()]
-        return [room for room in found if room.name not in self.unlisted]
+        if names is None:
+            return [room for room in found if room.name not in self.unlisted]
+        return [room for room in found if room.name in names and not self._overlooked(room.name)]
 
     async def participants(self, room_name: str) -> Sequence[LiveParticipant]:
         self._asked("participants")
@@ -156,6 +155,11 @@ class MemoryLiveKit:
 
     async def close(self) -> None:
         return
+
+    def _overlooked(self, name: str) -> bool:
+        times = self.unknown.get(name, 0)
+        self.unknown[name] = max(0, times - 1)
+        return times > 0
 
     def _asked(self, what: str) -> None:
         self.calls.append(what)

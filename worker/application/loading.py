@@ -33,6 +33,7 @@ from worker.domain.facts import (
     TrackPublished,
     TrackUnpublished,
 )
+from worker.domain.lifecycle import adopted_id
 from worker.domain.model import (
     Job,
     JobId,
@@ -142,6 +143,7 @@ def _of_room(tx: Transaction, fact: RoomFact, now: datetime) -> State:
     return rows.state(
         conversation=tx.conversation(session.session_id) if session is not None and ends else None,
         removals=_removals(tx, session, fact),
+        adopted_id_taken=session is None and tx.session(adopted_id(fact.room_sid)) is not None,
         shut_until=tx.shut_until(fact.room_name, now) if session is None else None,
     )
 

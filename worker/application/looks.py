@@ -8,13 +8,14 @@ then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
 
 from worker.application.comparison import Known, arrivals, departures, vanished
 from worker.application.observations import observation
+from worker.application.portions import portions
 from worker.application.ports import (
     Clock,
     LiveKit,
@@ -30,6 +31,8 @@ from worker.domain.model import ParticipantSid, RoomSid, SessionState, TrackSid
 log = structlog.get_logger(__name__)
 
 SECOND_LOOK = timedelta(seconds=2)
+_AT_ONCE = 200
+"""How many rooms LiveKit is asked for by name in one call, and how many are told of together."""
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -78,7 +81,7 @@ class Looks:
             return
         session = await self._store.run(lambda tx: tx.live_session(room_name))
         if session is not None and session.room_sid is not None:
-            await self.for_missing(room_name, session.room_sid)
+            await self.for_missing([(room_name, session.room_sid)])
 
     async def inside(self, room: LiveRoom, *, revived: bool = False) -> None:
         """Compare the people and tracks of a room that LiveKit has."""
@@ -100,26 +103,22 @@ class Looks:
         if there is None or there.sid != room.sid:
             return
         first = RoomRevived if revived else RoomStarted
-        await self._tell(
-            room.name,
-            [
-                first(room_sid=sid, room_name=room.name, at=now, room_created_at=room.created_at),
-                *facts,
-            ],
-        )
+        here = first(room_sid=sid, room_name=room.name, at=now, room_created_at=room.created_at)
+        await self._tell({room.name: [here, *facts]})
 
-    async def for_missing(self, room_name: str, room_sid: RoomSid) -> None:
-        """A list of rooms lacked this one: ask for it by name, twice, before saying so."""
-        if _is(await self._room(room_name), room_sid):
+    async def for_missing(self, rooms: Sequence[tuple[str, RoomSid]]) -> None:
+        """A list of rooms lacked these: ask for them by name, twice, before saying so. What is there in their place
+        under another sid is left to the next look."""
+        absent = await self._absent(rooms)
+        if not absent:
             return
         await self._sleep(SECOND_LOOK.total_seconds())
-        room = await self._room(room_name)
-        if _is(room, room_sid):
-            return
+        absent = await self._absent(absent)
         now = self._clock.now()
-        await self._tell(room_name, [RoomMissing(room_sid=room_sid, room_name=room_name, at=now)])
-        if room is not None:
-            await self.inside(room)
+        for some in portions(absent, _AT_ONCE):
+            await self._tell(
+                {name: [RoomMissing(room_sid=sid, room_name=name, at=now)] for name, sid in some}
+            )
 
     async def _is_strange(self, room: LiveRoom) -> bool:
         """The room itself is news: nobody knows its sid, or its session is in another room."""
@@ -133,9 +132,21 @@ class Looks:
 
         return await self._store.run(work)
 
-    async def _tell(self, room_name: str, facts: Sequence[RoomFact]) -> None:
-        log.warning("room.repaired", room=room_name, facts=[type(fact).__name__ for fact in facts])
-        await self._publisher.publish([observation(room_name, facts, self._clock.now())])
+    async def _tell(self, news: Mapping[str, Sequence[RoomFact]]) -> None:
+        """What was observed, by the rooms' names."""
+        for name, facts in news.items():
+            log.warning("room.repaired", room=name, facts=[type(fact).__name__ for fact in facts])
+        now = self._clock.now()
+        await self._publisher.publish([observation(name, facts, now) for name, facts in news.items()])
+
+    async def _absent(self, rooms: Sequence[tuple[str, RoomSid]]) -> list[tuple[str, RoomSid]]:
+        """Those of these that LiveKit does not have under these sids."""
+        absent: list[tuple[str, RoomSid]] = []
+        for some in portions(rooms, _AT_ONCE):
+            await self._pace.turn()
+            there = {room.name: room.sid for room in await self._livekit.rooms([name for name, _ in some])}
+            absent += [(name, sid) for name, sid in some if there.get(name) != sid]
+        return absent
 
     async def _room(self, name: str) -> LiveRoom | None:
         await self._pace.turn()
@@ -144,10 +155,6 @@ class Looks:
     async def _people(self, room_name: str) -> Sequence[LiveParticipant]:
         await self._pace.turn()
         return await self._livekit.participants(room_name)
-
-
-def _is(room: LiveRoom | None, sid: RoomSid) -> bool:
-    return room is not None and room.sid == sid
 
 
 def _known(tx: Transaction, room_sid: RoomSid, people: Sequence[LiveParticipant]) -> Known:

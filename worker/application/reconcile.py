@@ -1,8 +1,9 @@
 """The world as it is: LiveKit's own list against the store, again and again. Webhooks are hints; this is the truth.
 
 Promises: one worker at a time makes a pass; a pass is one list of rooms and one query, and looks only at rooms that
-disagree, and at a tenth of those with people in them. What LiveKit does not answer closes nothing. Repairs go through
-the rooms' partitions, so that they are decided like any event; a pass over a world that agrees changes nothing.
+disagree, and at a tenth of those with people in them. What LiveKit does not answer closes nothing, and a room that it
+does not answer for keeps no other from being looked at. Repairs go through the rooms' partitions, so that they are
+decided like any event; a pass over a world that agrees changes nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from functools import partial
 
 import structlog
 
-from worker.application.failures import LiveKitRefused, Outage
+from worker.application.failures import LiveKitRefused, LiveKitUnavailable, Outage
 from worker.application.looks import Looks
+from worker.application.portions import portions
 from worker.application.ports import Clock, LiveKit, LiveRoom, SessionCounts, Store, Transaction
 from worker.domain.lifecycle import is_abandoned
 from worker.domain.model import RoomSid
@@ -28,7 +30,12 @@ CLAIM = "reconcile"
 _SHARES = 10
 """Rooms with people are looked at once in so many passes, even when all counts agree."""
 _LOOKS_AT_ONE_DIFFERENCE = 2
-_SIDE_BY_SIDE = 8
+_SIDE_BY_SIDE = 64
+"""Looks under way. How often LiveKit is asked is bounded elsewhere; most of a look is waiting between two lists."""
+_OUTAGES = 8
+"""So many rooms without an answer mean that LiveKit is away: the pass is given up."""
+_AT_ONCE = 200
+"""Rooms that one transaction reads of."""
 _YOUNG = timedelta(seconds=10)
 """A session's room may be too young for LiveKit's list."""
 
@@ -85,18 +92,28 @@ class Reconciler:
 
     async def run_pass(self) -> int:
         """Compare everything once. Raises an `Outage` when LiveKit, the store or the broker is away."""
-        rooms = {room.name: room for room in await self._livekit.rooms()}
+        try:
+            rooms = {room.name: room for room in await self._livekit.rooms()}
+        except LiveKitRefused as error:
+            log.error("reconcile.refused", error=str(error))
+            return 0
         sessions = await self._store.live_counts()
         plan = await self._plan(rooms, sessions)
-        await _side_by_side(
-            [
-                *((name, partial(self._looks.for_missing, name, sid)) for name, sid in plan.missing),
-                *((room.name, partial(self._looks.inside, room)) for room in plan.looks),
-                *((room.name, partial(self._looks.inside, room, revived=True)) for room in plan.revived),
-            ]
-        )
+        outages = await _side_by_side(self._looks_of(plan))
+        if outages:
+            # What counted as looked at may not have been.
+            self._settled.clear()
+            raise outages[0]
         log.info("reconcile.pass", rooms=len(rooms), sessions=len(sessions), looked_at=len(plan))
         return len(plan)
+
+    def _looks_of(self, plan: Plan) -> list[tuple[str, Look]]:
+        """What is to be done for the plan, by room name; the missing ones are asked for together."""
+        return [
+            *([("", partial(self._looks.for_missing, plan.missing))] if plan.missing else []),
+            *((room.name, partial(self._looks.inside, room)) for room in plan.looks),
+            *((room.name, partial(self._looks.inside, room, revived=True)) for room in plan.revived),
+        ]
 
     async def _plan(self, rooms: dict[str, LiveRoom], sessions: Sequence[SessionCounts]) -> Plan:
         plan = Plan()
@@ -125,21 +142,33 @@ class Reconciler:
     ) -> None:
         """Rooms that no live session has, and those in whose place a session has another: new ones, those of deleted
         sessions, and those that are over for June and yet there."""
+        over: list[LiveRoom] = []
         now = self._clock.now()
-
-        def work(tx: Transaction) -> tuple[list[LiveRoom], list[LiveRoom]]:
-            new: list[LiveRoom] = []
-            over: list[LiveRoom] = []
-            for room in (*others, *(room for room in strangers if not _is_held(tx, room, now))):
-                known = tx.room(RoomSid(room.sid))
-                (new if known is None or not known.gone else over).append(room)
-            return new, over
-
-        new, over = await self._store.run(work)
-        plan.looks += new
-        twice = [room for room in over if room.sid in self._undead]
-        plan.revived += [room for room in twice if self._adopt_rooms or room in others]
+        rooms = [(room, True) for room in others] + [(room, False) for room in strangers]
+        for some in portions(rooms, _AT_ONCE):
+            for room, gone in await self._store.run(partial(self._concerning, some, now)):
+                (over if gone else plan.looks).append(room)
+        plan.revived += [room for room in over if room.sid in self._undead]
         self._undead = {room.sid for room in over}
+
+    def _concerning(
+        self, rooms: Sequence[tuple[LiveRoom, bool]], now: datetime, tx: Transaction
+    ) -> list[tuple[LiveRoom, bool]]:
+        """Those of these rooms that June has to do with, each with whether it is over for June. Given with each is
+        whether a session lives in another room of its name."""
+        concerning = []
+        for room, of_a_session in rooms:
+            if of_a_session or self._concerns(tx, room.name, now):
+                known = tx.room(RoomSid(room.sid))
+                concerning.append((room, known is not None and known.gone))
+        return concerning
+
+    def _concerns(self, tx: Transaction, room_name: str, now: datetime) -> bool:
+        """No session has its name, or is being made with it; it is to be adopted, or else to be closed."""
+        holder = tx.live_session(room_name)
+        if holder is not None and not is_abandoned(holder, now):
+            return False
+        return self._adopt_rooms or tx.shut_until(room_name, now) is not None
 
     def _differs(self, session: SessionCounts, room: LiveRoom) -> bool:
         """The counts differ, and are not the same that two looks left as they are."""
@@ -157,32 +186,33 @@ class Reconciler:
         return session.missing_since is None and self._clock.now() - session.created_at > _YOUNG
 
 
-def _is_held(tx: Transaction, room: LiveRoom, now: datetime) -> bool:
-    """Its name belongs to a session, or to one that is being made."""
-    holder = tx.live_session(room.name)
-    return holder is not None and not is_abandoned(holder, now)
-
-
 def _share(session: SessionCounts, number: int) -> bool:
     return zlib.crc32(session.room_name.encode("utf-8", "surrogatepass")) % _SHARES == number % _SHARES
 
 
-async def _side_by_side(looks: Sequence[tuple[str, Look]]) -> None:
-    """All of them, by room name, a few at once. The first `Outage` stops the rest, and is raised as it is."""
-    gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+async def _side_by_side(looks: Sequence[tuple[str, Look]]) -> Sequence[LiveKitUnavailable]:
+    """All of them, by room name, many at once; what LiveKit did not answer. An outage of the store or the broker stops
+    the rest, and is raised as it is."""
+    gate, outages = asyncio.Semaphore(_SIDE_BY_SIDE), list[LiveKitUnavailable]()
     try:
         async with asyncio.TaskGroup() as group:
             for name, look in looks:
-                group.create_task(_one(gate, name, look), name=f"look at {name}")
+                group.create_task(_one(gate, outages, name, look), name=f"look at {name}")
     except ExceptionGroup as errors:
         if errors.split(Outage)[1] is not None:
             raise
         raise errors.exceptions[0] from None
+    return outages
 
 
-async def _one(gate: asyncio.Semaphore, name: str, look: Look) -> None:
+async def _one(gate: asyncio.Semaphore, outages: list[LiveKitUnavailable], name: str, look: Look) -> None:
     async with gate:
+        if len(outages) >= _OUTAGES:
+            return
         try:
             await look()
         except LiveKitRefused as error:
             log.error("reconcile.refused", room=name, error=str(error))
+        except LiveKitUnavailable as error:
+            log.warning("reconcile.no_answer", room=name, error=str(error))
+            outages.append(error)

@@ -7,9 +7,10 @@ same lives and nothing running that should not.
 What the slice must hold:
 
 - facts of a room: the room's row; the session of that row or, when the room is unknown, the live session that has the
-  name (reserved ones too), or else `shut_until`, if that is to come; what the fact names: a participant with all its
-  live tracks and jobs, a track with its job and its participant; the whole of the session's room when that one ends, or
-  is another than the fact's; the conversation for what may end a turn; the removal of an identity that joins.
+  name (reserved ones too), or else `shut_until`, if that is to come, and whether an adopted session's id is taken; what
+  the fact names: a participant with all its live tracks and jobs, a track with its job and its participant; the whole
+  of the session's room when that one ends, or is another than the fact's; the conversation for what may end a turn; the
+  removal of an identity that joins.
 - reports: the job or turn that is named, and its session; for words the conversation and whether they were taken.
 - moments: what the key names (`job:<job id>`, `turn…`, `room` for the whole room).
 """

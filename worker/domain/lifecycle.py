@@ -33,7 +33,8 @@ def is_abandoned(session: Session, now: datetime) -> bool:
 def adopted(
     room_sid: RoomSid, room_name: str, now: datetime, policy: Policy, *, again: datetime | None = None
 ) -> Session:
-    """The session of a room that June did not create; `again`: when a room came back whose session is over."""
+    """The session of a room that June did not create; `again`: when its usual id is taken, most often since the room
+    came back whose session is over."""
     return Session(
         session_id=adopted_id(room_sid if again is None else RoomSid(f"{room_sid}-{_ms(again)}")),
         user_id=None,

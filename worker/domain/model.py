@@ -221,5 +221,7 @@ class State:
     conversation: Conversation | None = None
     removals: Mapping[str, Removal] = field(default_factory=dict)
     """By identity, of those that the fact names."""
+    adopted_id_taken: bool = False
+    """Whether a session has the id that an unknown room's would get: clients choose ids freely."""
     shut_until: datetime | None = None
     """Until when tokens of a deleted session can still bring this room name back; `None` when none can."""

@@ -79,6 +79,9 @@ def arrival(state: State, fact: RoomFact, policy: Policy) -> Arrival:
         return Arrival.BOUND
     if isinstance(fact, _DEPARTURES):
         return Arrival.BESIDE
+    if isinstance(fact, RoomRevived):
+        # LiveKit has it now: that counts for more than its clock.
+        return Arrival.SUPERSEDES
     return Arrival.OUTDATED if _is_older(fact, state.rooms.get(session.room_sid)) else Arrival.SUPERSEDES
 
 
@@ -152,7 +155,7 @@ def _of_nobody(state: State, fact: RoomFact, policy: Policy) -> Arrival:
 
 
 def _adopt(state: State, fact: RoomFact, now: datetime, policy: Policy) -> Decision:
-    again = now if isinstance(fact, RoomRevived) else None
+    again = now if isinstance(fact, RoomRevived) or state.adopted_id_taken else None
     session = lifecycle.adopted(fact.room_sid, fact.room_name, now, policy, again=again)
     state = lifecycle.bind(with_session(state, session), fact.room_sid, fact.room_created_at)
     return state, (AnnounceSession(what="created", session=the_session(state)),)

@@ -47,6 +47,17 @@ async def test_a_room_is_found_by_name_and_in_the_list(server_api: LiveKitServer
     assert made in await server_api.rooms()
 
 
+async def test_rooms_are_found_by_many_names(server_api: LiveKitServer, room: str) -> None:
+    """Those of them that are there, and no other; of no names none."""
+    names = [f"{room} {number}" for number in range(200)]
+    made = [await make(server_api, name) for name in names[::50]]
+    other = await make(server_api, f"{room} other")
+    assert sorted(one.sid for one in await server_api.rooms(names)) == sorted(one.sid for one in made)
+    assert await server_api.rooms([]) == ()
+    for one in (*made, other):
+        await server_api.delete_room(one.name)
+
+
 async def test_an_absent_room_is_none(server_api: LiveKitServer, room: str) -> None:
     """No room is no error, and it does not take long to hear of it."""
     async with asyncio.timeout(1):

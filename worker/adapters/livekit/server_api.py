@@ -23,6 +23,7 @@ from worker.application.failures import LiveKitRefused, LiveKitUnavailable
 from worker.application.ports import LiveParticipant, LiveRoom, LiveTrack
 
 _CHECK_TIMEOUT = timedelta(seconds=1)
+_LATEST_MS = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000)
 
 # LiveKit understood and will say the same again. All others, a key that it does not accept included, end when
 # somebody puts them right, and what was to be done is then still to be done.
@@ -38,8 +39,8 @@ _REFUSALS = frozenset(
 )
 
 
-class _AbsentError(Exception):
-    """LiveKit has no such room or participant."""
+class _AbsentError(LiveKitUnavailable):
+    """LiveKit has no such room or participant. Where that is no answer to what was asked, it is trouble like any."""
 
 
 class LiveKitServer:
@@ -83,19 +84,24 @@ class LiveKitServer:
         async with self._asking():
             return await self._room(name)
 
-    async def rooms(self) -> Sequence[LiveRoom]:
-        """All rooms. The counts in them are up to 5 s old, and leave agents and egress out."""
+    async def rooms(self, names: Sequence[str] | None = None) -> Sequence[LiveRoom]:
+        """All rooms, or those of these names. Counts are up to 5 s old, and leave agents and egress out."""
+        if names is not None and not names:
+            return ()
         async with self._asking():
-            found = await self._api.room.list_rooms(api.ListRoomsRequest())
-        return tuple(_live_room(room) for room in found.rooms)
+            found = await self._api.room.list_rooms(api.ListRoomsRequest(names=names))
+        return tuple(_live_room(room) for room in found.rooms if names is None or room.name in names)
 
     async def participants(self, room_name: str) -> Sequence[LiveParticipant]:
         """Who is in the room now, hidden ones too; nobody when there is no such room."""
-        async with self._asking():
-            # Asked of a room that is not there, LiveKit waits for 3 s and says that it is unavailable.
-            if await self._room(room_name) is None:
-                return ()
-            found = await self._api.room.list_participants(api.ListParticipantsRequest(room=room_name))
+        try:
+            async with self._asking():
+                # Asked of a room that is not there, LiveKit waits for 3 s and says that it is unavailable.
+                if await self._room(room_name) is None:
+                    return ()
+                found = await self._api.room.list_participants(api.ListParticipantsRequest(room=room_name))
+        except _AbsentError:
+            return ()
         return tuple(_live_participant(participant) for participant in found.participants)
 
     async def remove_participant(self, room_name: str, identity: str) -> bool:
@@ -153,7 +159,7 @@ class LiveKitServer:
 
 def _meaning(error: api.ServerError) -> Exception:
     if error.code == ServerErrorCode.NOT_FOUND:
-        return _AbsentError()
+        return _AbsentError(f"LiveKit answered {error.status} {error.code}: {error.message}")
     if error.code in _REFUSALS:
         return LiveKitRefused(f"{error.code}: {error.message}")
     return LiveKitUnavailable(f"LiveKit answered {error.status} {error.code}: {error.message}")
@@ -200,4 +206,4 @@ def _live_track(track: models.TrackInfo) -> LiveTrack:
 def _moment(milliseconds: int, seconds: int) -> datetime | None:
     # Servers before 1.8 give whole seconds only.
     since_1970_ms = milliseconds or seconds * 1000
-    return datetime.fromtimestamp(since_1970_ms / 1000, UTC) if since_1970_ms > 0 else None
+    return datetime.fromtimestamp(since_1970_ms / 1000, UTC) if 0 < since_1970_ms <= _LATEST_MS else None

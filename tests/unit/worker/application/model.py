@@ -237,11 +237,6 @@ class Model:
             await work
         except Outage:
             return False
-        except ExceptionGroup as group:
-            _, rest = group.split(Outage)
-            if rest is not None:
-                raise
-            return False
         return True
 
     # Faults.

@@ -9,11 +9,14 @@ from datetime import timedelta
 
 import pytest
 from aiohttp import web
+from livekit.protocol.models import Room
+from livekit.protocol.room import ListRoomsResponse
 
 from deploy.servers import free_port
 from tests.support.fake_livekit import FakeLiveKit
 from worker.adapters.livekit.server_api import LiveKitServer
 from worker.application.failures import LiveKitRefused, LiveKitUnavailable
+from worker.application.ports import LiveRoom
 
 DEADLINE = timedelta(seconds=0.5)
 SECRET = "a secret that is long enough for it"
@@ -25,6 +28,7 @@ CALLS: dict[str, Callable[[LiveKitServer], Awaitable[object]]] = {
     "delete_room": lambda client: client.delete_room("r"),
     "room": lambda client: client.room("r"),
     "rooms": lambda client: client.rooms(),
+    "rooms of names": lambda client: client.rooms(["r", "s"]),
     "participants": lambda client: client.participants("r"),
     "remove_participant": lambda client: client.remove_participant("r", "ann"),
     "dispatch_agent": lambda client: client.dispatch_agent("r", agent_name="a", metadata=""),
@@ -159,6 +163,41 @@ async def test_what_is_not_livekit_is_an_outage(
     async with answering(response) as url, client_of(url) as client:
         with pytest.raises(LiveKitUnavailable):
             await call(client)
+
+
+@pytest.mark.parametrize("call", ["create_room", "room", "rooms", "check"])
+async def test_not_found_is_no_answer_to_everything(
+    fake: FakeLiveKit, client: LiveKitServer, call: str
+) -> None:
+    """Where nothing can be absent it is trouble that passes, and ends no program."""
+    fake.fail_next("not_found")
+    with pytest.raises(LiveKitUnavailable, match="not_found"):
+        await CALLS[call](client)
+
+
+async def test_a_room_that_ends_while_its_people_are_asked_for(
+    fake: FakeLiveKit, client: LiveKitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is in it."""
+    find = LiveKitServer._room
+
+    async def room(self: LiveKitServer, name: str) -> LiveRoom | None:
+        found = await find(self, name)
+        fake.fail_next("not_found")
+        return found
+
+    monkeypatch.setattr(LiveKitServer, "_room", room)
+    assert await client.participants("r") == ()
+
+
+@pytest.mark.parametrize("made_ms", [2**63 - 1, -(2**63), 0])
+async def test_a_moment_that_no_calendar_has(made_ms: int) -> None:
+    """It is told as none, and the room all the same."""
+    rooms = ListRoomsResponse(rooms=[Room(name="r", sid="RM_1", creation_time_ms=made_ms)])
+    body = rooms.SerializeToString()
+    async with answering(lambda: web.Response(body=body)) as url, client_of(url) as client:
+        (room,) = await client.rooms()
+    assert (room.sid, room.created_at) == ("RM_1", None)
 
 
 async def test_a_livekit_that_comes_back_is_used_again(fake: FakeLiveKit, client: LiveKitServer) -> None:

@@ -1,0 +1,137 @@
+"""The comparison with LiveKit in trouble: outages in the middle, many rooms at once, clocks that went back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.memory_livekit import MemoryLiveKit
+from tests.support.world import World, a_world
+from worker.application.failures import LiveKitRefused, LiveKitUnavailable
+from worker.application.ports import LiveParticipant
+from worker.domain.policy import Policy
+
+PERIODS = 2
+
+
+# Outages.
+
+
+async def test_livekit_that_goes_in_the_middle_of_a_pass_is_an_outage(world: World) -> None:
+    """As the worker's loops know it: it is waited out, and no fault that ends the worker."""
+    await world.ask("session.create", user_id="ann", session_id="s1")
+    world.livekit.join("s1", "ann")
+    world.livekit.webhooks.clear()
+    world.livekit.down_after = 1
+    with pytest.raises(LiveKitUnavailable):
+        await world.reconcile()
+    assert world.types() == ["session.created"]
+    world.livekit.down, world.livekit.down_after = False, None
+    await world.reconcile(PERIODS)
+    assert await world.known() == world.real()
+
+
+@pytest.mark.parametrize("error", [LiveKitUnavailable, LiveKitRefused])
+async def test_one_room_that_cannot_be_asked_about_keeps_no_other_from_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """Its node may be dead: the others are repaired by the same pass."""
+    names = [f"room {number}" for number in range(20)]
+    for name in names:
+        world.livekit.join(name, "ann")
+    world.livekit.webhooks.clear()
+    ask = MemoryLiveKit.participants
+
+    async def participants(livekit: MemoryLiveKit, room_name: str) -> Sequence[LiveParticipant]:
+        if room_name == names[0]:
+            raise error("that node is dead")
+        return await ask(livekit, room_name)
+
+    monkeypatch.setattr(MemoryLiveKit, "participants", participants)
+    with pytest.raises(LiveKitUnavailable) if error is LiveKitUnavailable else nullcontext():
+        await world.reconcile()
+    await world.settle()
+    assert len((await world.known()).rooms) == len(names) - 1
+
+
+# Many at once.
+
+
+async def test_a_killed_livekit_with_many_rooms(world: World) -> None:
+    """All that was in it is over after one pass, which asks LiveKit a few times and not for each room."""
+    names = [f"room {number}" for number in range(150)]
+    for name in names:
+        world.livekit.join(name, "ann")
+    await world.deliver()
+    assert len((await world.known()).people) == len(names)
+    world.livekit.kill()
+    world.livekit.calls.clear()
+    before = world.clock.now()
+    await world.reconcile()
+    assert (await world.known()).people == frozenset()
+    assert len(world.of("participant.left")) == len(names)
+    assert len(world.livekit.calls) <= 10
+    assert world.clock.now() - before <= timedelta(seconds=40)
+
+
+async def test_rooms_of_others_cost_nothing_when_none_are_adopted(tmp_path: Path) -> None:
+    """`adopt_rooms` false: they are in the list, and no call, no message and no row is made for them."""
+    async with a_world(tmp_path, policy=Policy(adopt_rooms=False)) as world:
+        for number in range(30):
+            world.livekit.join(f"room {number}", "ann")
+        for _ in range(3):
+            world.livekit.calls.clear()
+            assert await world.reconcile() == 0
+            assert world.livekit.calls == ["rooms"]
+
+
+async def test_a_deleted_room_that_is_still_there_when_none_are_adopted(tmp_path: Path) -> None:
+    """It is closed all the same, also under the sid that June knows to be over."""
+    async with a_world(tmp_path, policy=Policy(adopt_rooms=False)) as world:
+        await world.ask("session.create", user_id="ann", session_id="s1")
+        room = world.livekit.there("s1")
+        assert room is not None
+        await world.ask("session.delete", session_id="s1")
+        world.livekit.webhooks.clear()
+        again = world.livekit.join("s1", "ann")
+        assert again
+        there = world.livekit.there("s1")
+        assert there is not None
+        there.info.sid = room.info.sid
+        await world.reconcile(3)
+        assert world.livekit.there("s1") is None
+
+
+# Clocks and ids.
+
+
+async def test_a_room_that_livekit_made_by_a_slower_clock(world: World) -> None:
+    """It seems older than the one that is over, and it is the one that is there: the session goes on in it."""
+    world.livekit.join("tea", "ann")
+    await world.deliver()
+    world.livekit.kill()
+    world.clock.advance(-timedelta(seconds=5))
+    world.livekit.join("tea", "ben")
+    world.clock.advance(timedelta(seconds=5))
+    await world.deliver()
+    await world.reconcile(4)
+    assert await world.known() == world.real()
+    assert world.types().count("session.created") == 1
+
+
+async def test_a_room_whose_adopted_id_somebody_has_taken(world: World) -> None:
+    """A client may call its session as an adopted room's would be called; the room is adopted under another id."""
+    await world.ask("session.create", user_id="ann", session_id="lk_RM_mine")
+    room = {"sid": "RM_mine", "name": "tea"}
+    world.livekit.webhooks.append({"event": "room_started", "id": "EV_mine", "room": room})
+    await world.deliver()
+    created = [
+        (one["session"]["session_id"], one["session"]["room_name"]) for one in world.of("session.created")
+    ]
+    assert ("lk_RM_mine", "lk_RM_mine") in created
+    (adopted,) = (id_ for id_, name in created if name == "tea")
+    assert adopted.startswith("lk_RM_mine")
