@@ -5,13 +5,25 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from schemas.participants import ParticipantKind, TrackType
 from schemas.sessions import EndReason
 from tests.contract.store.conftest import NewStore
 from tests.contract.store.samples import NOW, ROOM, SECOND, job, participant, room, session, track
 from worker.application.ports import Answer, Store, Transaction
-from worker.domain.model import JobId, Removal, RoomSid, Session, SessionState, State, TurnId, TurnRef
+from worker.domain.model import (
+    JobId,
+    JobState,
+    ParticipantSid,
+    Removal,
+    RoomSid,
+    Session,
+    SessionState,
+    State,
+    TurnId,
+    TurnRef,
+)
 
 DAY = timedelta(days=1)
 KEPT = 30 * DAY
@@ -189,3 +201,33 @@ async def test_a_step_is_small(store: Store) -> None:
     steps = await purged(store, NOW + KEPT, limit=20)
     assert sum(steps) == 55
     assert steps[0] == 21
+
+
+async def test_a_session_with_many_rows_goes_in_many_steps(store: Store) -> None:
+    """Each takes about `limit` of them, the session itself goes last, and no word outlives its job."""
+    many = 30
+    people = [replace(participant(), sid=ParticipantSid(f"PA_{n}"), gone=True) for n in range(many)]
+    voices = [replace(job(), job_id=JobId(f"job_{n}"), state=JobState.ENDED) for n in range(many)]
+    words = frozenset((one.job_id, f"u{n}") for one in voices for n in range(3))
+    await saved(
+        store,
+        State(
+            session=ended("s1", NOW),
+            participants={(one.room_sid, one.sid): one for one in people},
+            jobs={one.job_id: one for one in voices},
+            utterances=words,
+        ),
+    )
+
+    def left(tx: Transaction) -> int:
+        there = [tx.participant(one.room_sid, one.sid) for one in people]
+        there += [tx.job(one.job_id) for one in voices]  # type: ignore[misc]
+        spoken = [tx.utterance_taken(job_id, said) for job_id, said in words]
+        return sum(one is not None for one in [*there, tx.session("s1")]) + sum(spoken)
+
+    rows = [await store.run(left)]
+    while await store.purge(NOW + KEPT, retention=KEPT, limit=20):
+        rows.append(await store.run(left))
+    assert rows[0] == 5 * many + 1
+    assert rows[-1] == 0
+    assert max(before - after for before, after in pairwise(rows)) <= 20

@@ -48,23 +48,29 @@ SELECT session_id FROM sessions
 WHERE (state = 'ended' AND ended_at <= :ended) OR (state = 'reserved' AND created_at <= :reserved) LIMIT :at_most
 """
 
-_OF_A_SESSION = (
-    "DELETE FROM utterances WHERE job_id IN (SELECT job_id FROM jobs WHERE session_id = :this)",
-    *(
-        f"DELETE FROM {table} WHERE session_id = :this"  # noqa: S608 - the names stand below
-        for table in (
-            "jobs",
-            "tracks",
-            "participants",
-            "rooms",
-            "conversations",
-            "turns",
-            "removals",
-            "timers",
-            "sessions",
-        )
-    ),
+_OF_THE_SESSION = "session_id = :this"
+_OF_ITS_JOBS = "job_id IN (SELECT job_id FROM jobs WHERE session_id = :this LIMIT :at_most)"
+_WITHOUT_WORDS = (
+    "session_id = :this AND NOT EXISTS (SELECT 1 FROM utterances WHERE utterances.job_id = jobs.job_id)"
 )
+
+_OF_A_SESSION = tuple(
+    f"DELETE FROM {table} WHERE ({key}) IN"  # noqa: S608 - the names stand below
+    f" (SELECT {key} FROM {table} WHERE {its} LIMIT :at_most) RETURNING 1"
+    for table, key, its in (
+        ("utterances", "job_id, utterance_id", _OF_ITS_JOBS),
+        ("jobs", "job_id", _WITHOUT_WORDS),
+        ("tracks", "room_sid, sid", _OF_THE_SESSION),
+        ("participants", "room_sid, sid", _OF_THE_SESSION),
+        ("conversations", "session_id", _OF_THE_SESSION),
+        ("turns", "turn_id", _OF_THE_SESSION),
+        ("removals", "session_id, identity", _OF_THE_SESSION),
+        ("timers", "session_id, key", _OF_THE_SESSION),
+        ("rooms", "room_sid", _OF_THE_SESSION),
+        ("sessions", "session_id", _OF_THE_SESSION),
+    )
+)
+"""The session itself goes last, when nothing else of it is there."""
 
 _OLD_ROOMS = """
 DELETE FROM rooms WHERE room_sid IN
@@ -115,9 +121,11 @@ def purge(tx: SqlTransaction, now: datetime, *, retention: timedelta, limit: int
         reserved=moment_us(now - _RESERVED_KEPT),
         at_most=max(1, limit // 20),
     )
+    room_left = limit
     for (session_id,) in old:
-        for statement in _OF_A_SESSION:
-            tx.run(tx.statements.words(statement), this=session_id)
+        if room_left <= 0:
+            break
+        room_left -= _purge_session(tx, session_id, at_most=room_left)
         purged += 1
     for statement, kept in (
         (_OLD_ROOMS, _INBOX_KEPT),
@@ -129,3 +137,13 @@ def purge(tx: SqlTransaction, now: datetime, *, retention: timedelta, limit: int
         )
         purged += len(gone)
     return purged
+
+
+def _purge_session(tx: SqlTransaction, session_id: str, *, at_most: int) -> int:
+    """Up to so many of its rows; what is left of one that has more goes in the next steps."""
+    gone = 0
+    for statement in _OF_A_SESSION:
+        gone += len(tx.rows(tx.statements.words(statement), this=session_id, at_most=at_most - gone))
+        if gone >= at_most:
+            break
+    return gone
