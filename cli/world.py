@@ -19,7 +19,7 @@ from cli.output import Output
 from messaging.connection import Broker
 from messaging.message import Incoming, Outgoing
 from messaging.request_reply import Requester
-from runtime.redaction import redacted
+from runtime.redaction import redacted_url
 from runtime.settings import AmqpSettings, load
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ async def _started(broker: Broker, url: str) -> None:
         raise CommandFailed(
             ExitCode.UNAVAILABLE,
             "unavailable",
-            f"RabbitMQ is not there, or refuses this login or virtual host: {redacted(url)}",
+            f"RabbitMQ is not there, or refuses this login or virtual host: {redacted_url(url)}",
             hint="start it (`june up --servers` brings one), or set JUNE_AMQP_URL to where it is",
         ) from None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from cli.checks.finding import Finding, bad, ok, warning
-from runtime.redaction import redacted
+from runtime.redaction import redacted_url
 from runtime.settings import PARTS, DatabaseSettings, SettingsInvalid, load
 from worker.adapters.sql.revision import revision
 from worker.application.failures import StoreUnavailable
@@ -46,7 +46,9 @@ def database(env: Mapping[str, str]) -> Iterator[Finding]:
         found = revision(url)
     except StoreUnavailable as error:
         yield bad(
-            "database", f"{redacted(url)}: {error}", mend="start it, or set JUNE_DATABASE_URL to where it is"
+            "database",
+            f"{redacted_url(url)}: {error}",
+            mend="start it, or set JUNE_DATABASE_URL to where it is",
         )
         return
     if found.unknown:
@@ -56,7 +58,7 @@ def database(env: Mapping[str, str]) -> Iterator[Finding]:
         mend = "start a worker: it migrates the tables first"
         yield warning("database", f"its tables are at {found.found}, newest is {found.newest}", mend=mend)
     else:
-        yield ok("database", f"{redacted(url)}, tables at {found.newest}")
+        yield ok("database", f"{redacted_url(url)}, tables at {found.newest}")
 
 
 def spool(env: Mapping[str, str]) -> Iterator[Finding]:

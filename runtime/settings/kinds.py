@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Secret
 
 from runtime.api_keys import ApiKey, read_api_keys
 from runtime.keys import read_keys_file
-from runtime.redaction import redacted
+from runtime.redaction import redacted_url
 
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
@@ -27,7 +27,7 @@ class SecretUrl(Secret[str]):
     """A URL whose password is shown to nobody who does not ask with `get_secret_value()`."""
 
     def _display(self) -> str:
-        return redacted(self.get_secret_value())
+        return redacted_url(self.get_secret_value())
 
 
 def _whole(least: int, most: int = _MAX_INT) -> Callable[[str], int]:
@@ -78,6 +78,7 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(text)
         port_is_fine = parts.port is None or parts.port > 0
+        (parts.hostname or "").encode("idna")
     except ValueError:
         return False
     return parts.scheme in schemes and bool(parts.hostname) and port_is_fine

@@ -51,6 +51,7 @@ def test_secrets_are_masked_in_every_format(log_format: str, out: io.StringIO) -
     except ValueError:
         log.exception("c")
     logging.getLogger("library").warning("connecting to %s", "amqp://me:hush-5@host/")
+    log.info("d", text="broker amqp://me@corp:it's-hush-6@host/ is away")
     shown = out.getvalue()
     assert "***" in shown
     assert "ValueError" in shown

@@ -43,6 +43,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         ({"JUNE_WEBHOOK_MAX_BYTES": "0"}, "JUNE_WEBHOOK_MAX_BYTES: must be a whole number from 1 up"),
         ({"JUNE_AMQP_URL": "http://me:hush@host/"}, "JUNE_AMQP_URL: must be a URL that begins with amqp://"),
         ({"JUNE_AMQP_URL": "amqp://me:hush@host:port/"}, "JUNE_AMQP_URL: must be"),
+        ({"JUNE_AMQP_URL": "amqp://me:hush@host..name/"}, "JUNE_AMQP_URL: must be"),
         ({"JUNE_INGRESS_HOST": "http://x"}, "JUNE_INGRESS_HOST: must be the name or the address"),
         ({"JUNE_LOG_LEVEL": "loud"}, "JUNE_LOG_LEVEL: must be one of"),
     ],
@@ -145,6 +146,25 @@ def test_no_secret_is_in_any_repr(tmp_path: Path) -> None:
     assert "amqps://me:***@broker/june" in shown
     for secret in ("hush", "a-secret", "hidden-too"):
         assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("amqp://june:it'shush@rabbit/", "amqp://june:***@rabbit/"),
+        ('amqp://june:"hush"@rabbit/', "amqp://june:***@rabbit/"),
+        ("amqp://june:a hush@rabbit/", "amqp://june:***@rabbit/"),
+        ("amqp://june@corp:hush@rabbit/", "amqp://june@corp:***@rabbit/"),
+        ("amqp://june:hu@hush@rabbit/", "amqp://june:***@rabbit/"),
+        ("amqps://june:hush@rabbit/?PASSWORD=hush", "amqps://june:***@rabbit/?PASSWORD=***"),
+        ("amqp://rabbit:5672/v", "amqp://rabbit:5672/v"),
+    ],
+)
+def test_a_password_of_any_characters_is_hidden(url: str, shown: str) -> None:
+    """Quotes, spaces and an `@` in user or password are no way around the mask."""
+    settings = load(IngressSettings, {**KEYS, "JUNE_AMQP_URL": url})
+    assert str(settings.amqp_url) == shown
+    assert "hush" not in f"{settings!r} {settings.model_dump()}"
 
 
 def test_the_page_of_settings_is_up_to_date() -> None:
