@@ -2,7 +2,10 @@
 
 import ssl
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Final
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+_MAX_VHOST: Final = 127
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +29,15 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> "Address":
         """Raises ValueError, which names what is wrong and never the URL, since that holds the password."""
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme not in {"amqp", "amqps"}:
             raise ValueError("the broker's URL begins with amqp:// or amqps://")
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         tls = parts.scheme == "amqps"
         return cls(
-            host=parts.hostname or "127.0.0.1",
+            host=_host(parts.hostname or "127.0.0.1"),
             port=_port(parts.netloc) or (5671 if tls else 5672),
-            vhost=unquote(parts.path[1:]) or "/",
+            vhost=_vhost(unquote(parts.path[1:]) or "/"),
             user=unquote(parts.username or "guest"),
             password=unquote(parts.password or "guest"),
             tls=tls,
@@ -55,6 +58,28 @@ class Address:
     def __str__(self) -> str:
         """`host:port/vhost`, for logs."""
         return f"{self.host}:{self.port}/{self.vhost.removeprefix('/')}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # Its text quotes the part with the password.
+        raise ValueError("the broker's URL cannot be taken apart") from None
+
+
+def _host(name: str) -> str:
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        raise ValueError("the host of the broker's URL is no name that a host can have") from None
+    return name
+
+
+def _vhost(name: str) -> str:
+    if len(name) > _MAX_VHOST:
+        raise ValueError(f"the virtual host of the broker's URL is over AMQP's {_MAX_VHOST} characters")
+    return name
 
 
 def _port(netloc: str) -> int | None:

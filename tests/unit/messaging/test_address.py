@@ -26,7 +26,14 @@ def test_the_password_is_never_shown() -> None:
     assert "hunter2" not in f"{address} {address!r}"
 
 
-@pytest.mark.parametrize("url", ["http://h:1/", "h:5672", "amqp://me:hunter2@h:port/", "amqp://h:99999/", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h:1/", "h:5672", "amqp://me:hunter2@h:port/", "amqp://h:99999/", "",
+        "amqp://me:hunter2@a..b/", f"amqp://me:hunter2@{'h' * 64}/", f"amqp://me:hunter2@h/{'v' * 128}",
+        "amqp://me:hunter2@[::1/", "amqp://me:hunter2\u2100@h/",
+    ],
+)  # fmt: skip
 def test_a_wrong_url_is_refused_without_its_password(url: str) -> None:
     """What is wrong is said, and the URL is not repeated."""
     with pytest.raises(ValueError, match=r"broker's URL") as raised:
