@@ -1,7 +1,8 @@
 """The HTTP server under the answers: aiohttp's low-level one, since routing and middleware cost more than the work.
 
 Promises: bodies arrive as sent (no decompression: the hash is over those bytes); requests that are no HTTP get 400
-without an echo; a connection that says nothing is closed; closing lets requests in progress finish.
+without an echo, and methods that nobody knows 405; a connection that says nothing is closed; a client that has sent
+all and closes its side gets its answer; closing lets requests in progress finish.
 """
 
 import time
@@ -14,6 +15,7 @@ from typing import Final
 import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 log = structlog.get_logger()
@@ -64,6 +66,18 @@ class _Connection(RequestHandler):
 
     __slots__ = ()
 
+    def eof_received(self) -> bool:  # type: ignore[override] # aiohttp drops what its client has closed
+        """Whether there is something to answer yet, though nothing more will come."""
+        is_answering = bool(self._messages) or (self._waiter is None and self._request_count > 0)
+        if not is_answering or self._parser is None:
+            return False
+        try:
+            self._parser.feed_eof()
+        except HttpProcessingError:
+            return False  # half a body: nobody waits for an answer to that
+        self.close()
+        return True
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -73,8 +87,11 @@ class _Connection(RequestHandler):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("the answer had begun")
-        log.info("http.malformed", status=status, error=type(exc).__name__)
-        response = web.Response(status=status)
+        is_http = isinstance(exc, BadHttpMethod) and " HTTP/1." in exc.message
+        response = (
+            web.Response(status=405, headers={"Allow": "POST"}) if is_http else web.Response(status=status)
+        )
+        log.info("http.malformed", status=response.status, error=type(exc).__name__)
         response.force_close()
         return response
 

@@ -69,13 +69,19 @@ class Ingress:
         async with self.session.post(self.url, data=body, headers=headers, **more) as answer:
             return Got(status=answer.status, headers=answer.headers, body=await answer.read())
 
-    async def raw(self, *pieces: bytes) -> bytes:
+    async def half_closed(self, data: bytes) -> bytes:
+        """All that comes back to somebody who sends this, and says that it is all."""
+        return await self.raw(data, is_all=True)
+
+    async def raw(self, *pieces: bytes, is_all: bool = False) -> bytes:
         """All that comes back until the connection is closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
+            if is_all:
+                writer.write_eof()
             async with asyncio.timeout(10):
                 return await reader.read()
         except ConnectionResetError:
@@ -236,6 +242,15 @@ async def test_405_for_what_is_not_a_post(ingress: Ingress, method: str) -> None
         assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
+@pytest.mark.parametrize("method", [b"BREW", b"post", b"Post", b"POSTS"])
+async def test_405_for_methods_that_http_does_not_know(ingress: Ingress, method: bytes) -> None:
+    """Methods are case-sensitive, and one that is unknown is no POST either."""
+    answer = await ingress.raw(request(b"Content-Length: 0").replace(b"POST", method, 1))
+    assert answer.split(b" ", 2)[1] == b"405"
+    assert b"\r\nAllow: POST\r\n" in answer
+    assert method not in answer.replace(b"Allow: POST", b"")
+
+
 @pytest.mark.parametrize("path", ["/", "/api", f"{PATH}/", f"{PATH}x", "/api/../x"])
 async def test_404_elsewhere(ingress: Ingress, path: str) -> None:
     """Even with a right token."""
@@ -300,6 +315,22 @@ async def test_broken_chunks_are_400(ingress: Ingress) -> None:
     """They are no HTTP."""
     answer = await ingress.raw(request(b"Transfer-Encoding: chunked", b"zz\r\nabc\r\n"))
     assert answer.split(b" ", 2)[1] == b"400"
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_a_client_that_closes_its_side_gets_its_answer(ingress: Ingress, slow: bool) -> None:
+    """As `socket.end(request)` does in Node; the connection ends with the answer, and a half request with none."""
+    ingress.sink.gate = asyncio.Event() if slow else None
+    whole = request(b"Authorization: %s\r\nContent-Length: %d" % (fresh().encode(), len(BODY)), BODY)
+    answering = asyncio.create_task(ingress.half_closed(whole))
+    if ingress.sink.gate:
+        await ingress.sink.entered.wait()
+        ingress.sink.gate.set()
+    assert (await answering).startswith(b"HTTP/1.1 200 ")
+    assert (await ingress.half_closed(request(b"Content-Length: 0"))).startswith(b"HTTP/1.1 401 ")
+    assert await ingress.half_closed(whole[:-1]) == b""
+    assert await ingress.half_closed(whole[:40]) == b""
+    assert await ingress.half_closed(b"") == b""
 
 
 async def test_a_client_that_leaves_in_the_middle_harms_nobody(ingress: Ingress) -> None:
