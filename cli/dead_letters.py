@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cli.failures import CommandFailed, ExitCode, usage
+from messaging.dead_letters import told_of
 from messaging.message import Incoming
 from runtime.redaction import redacted
 from schemas.times import format_time
@@ -38,7 +39,7 @@ class Letter:
     @classmethod
     def of(cls, message: Incoming) -> "Letter":
         """Never raises, whatever the message is."""
-        headers = message.headers
+        headers = told_of(message)
         return cls(
             key=key_of(message),
             message_id=message.message_id,

@@ -1,14 +1,19 @@
 """Dead letters: a message set aside as it was, with the reason, and brought back to where it came from.
 
+The broker sets messages aside, too: those that killed whoever took them, again and again. Then our headers are made
+of what it noted (`x-death`), so that these are read and brought back like all others.
+
 The body and the properties stay as they were. Not kept: headers that begin with `x-` (the broker's own), the
-expiration (a dead letter must not vanish) and the sender's user id (the broker takes it from nobody else).
+expiration (a dead letter must not vanish), the sender's user id (the broker takes it from nobody else), and a
+sender's headers that fill a frame, so that ours have no room beside them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from messaging.failures import Unsendable
 from messaging.message import Incoming, Outgoing
 from messaging.publisher import Publisher
 from messaging.wire.properties import HeaderValue
@@ -65,9 +70,33 @@ def failure_headers(failed: Failed, *, exchange: str, routing_key: str) -> dict[
     }
 
 
+def told_of(dead: Incoming) -> Mapping[str, HeaderValue]:
+    """The headers of a dead letter, ours among them whoever set it aside; without them where nobody noted anything."""
+    if dead.headers.keys() >= OUR_HEADERS:
+        return dead.headers
+    deaths = dead.headers.get("x-death")
+    latest = deaths[0] if isinstance(deaths, list) and deaths else None
+    return {**dead.headers, **_noted(latest)} if isinstance(latest, dict) else dead.headers
+
+
+def _noted(death: Mapping[str, HeaderValue]) -> dict[str, HeaderValue]:
+    """Our headers out of an entry of `x-death`. The broker writes all of these fields."""
+    keys, at, count = death.get("routing-keys"), death.get("time"), death.get("count")
+    reason = str(death.get("reason"))
+    failed = Failed(
+        reason=reason,
+        error=f"set aside by the broker, from {death.get('queue')}: {reason}",
+        attempts=count if isinstance(count, int) else 1,
+        at=at if isinstance(at, datetime) else datetime.fromtimestamp(0, UTC),
+    )
+    key = keys[0] if isinstance(keys, list) and keys else ""
+    return failure_headers(failed, exchange=str(death.get("exchange") or ""), routing_key=str(key))
+
+
 def replay_of(dead: Incoming) -> Outgoing:
     """The message as it was before it was set aside, same id, to where it came from. Raises NotReplayable."""
-    exchange, routing_key = dead.headers.get("origin_exchange"), dead.headers.get("origin_routing_key")
+    headers = told_of(dead)
+    exchange, routing_key = headers.get("origin_exchange"), headers.get("origin_routing_key")
     if not isinstance(exchange, str) or not isinstance(routing_key, str) or not (exchange or routing_key):
         raise NotReplayable("this dead letter has no origin to go back to")
     return Outgoing(
@@ -98,7 +127,10 @@ async def dead_letter(
 ) -> None:
     """Set a message aside, and return once the broker has it: only then ack it. Raises a PublishError."""
     failed = Failed(reason=reason, error=error, attempts=attempts, at=now)
-    await publisher.publish(dead_letter_of(incoming, failed), timeout=timeout)
+    try:
+        await publisher.publish(dead_letter_of(incoming, failed), timeout=timeout)
+    except Unsendable:
+        await publisher.publish(dead_letter_of(replace(incoming, headers={}), failed), timeout=timeout)
 
 
 async def replay(publisher: Publisher, dead: Incoming, *, timeout: timedelta) -> None:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from messaging.browse import browsing
 from messaging.connection import Broker
 from messaging.counts import QueueCounts, queue_counts
+from messaging.dead_letters import told_of
 from messaging.failures import BrokerUnavailable
 from messaging.message import Incoming
 from schemas import topology
@@ -152,11 +153,13 @@ def _view(queue: str, counts: QueueCounts | None) -> QueueView:
 
 
 def _letter(message: Incoming) -> DeadLetterView:
+    headers = told_of(message)
+
     def text(name: str) -> str:
-        value = message.headers.get(name)
+        value = headers.get(name)
         return value if isinstance(value, str) else ""
 
-    attempts = message.headers.get("attempts")
+    attempts = headers.get("attempts")
     return DeadLetterView(
         message_id=message.message_id or "",
         type=message.type or "",
@@ -165,7 +168,7 @@ def _letter(message: Incoming) -> DeadLetterView:
         origin_exchange=text("origin_exchange"),
         origin_routing_key=text("origin_routing_key"),
         attempts=attempts if isinstance(attempts, int) else 0,
-        failed_at=_moment(message.headers.get("failed_at")),
+        failed_at=_moment(headers.get("failed_at")),
         size_bytes=len(message.body),
     )
 

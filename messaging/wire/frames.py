@@ -15,7 +15,7 @@ from pamqp import commands
 from pamqp.base import Frame as Method
 
 from messaging.wire.errors import ProtocolViolation
-from messaging.wire.properties import Properties, encode_properties, encode_short
+from messaging.wire.properties import NotEncodable, Properties, encode_properties, encode_short
 
 METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
 DELIVER, RETURN, ACK, NACK = 0x3C003C, 0x3C0032, 0x3C0050, 0x3C0078
@@ -159,9 +159,12 @@ def encode_publish(
     """All frames of one message. Raises NotEncodable before anything was built."""
     head = _publish_method(exchange, routing_key, mandatory)
     content = _CONTENT.pack(60, 0, len(body)) + encode_properties(properties)
+    room = frame_max - 8
+    if len(content) > room:
+        # The broker would end the connection, and every message on it.
+        raise NotEncodable(f"properties of {len(content)} bytes, over the {room} of a frame")
     parts = [_HEAD.pack(METHOD, channel, len(head)), head, _END]
     parts += (_HEAD.pack(HEADER, channel, len(content)), content, _END)
-    room = frame_max - 8
     for at in range(0, len(body), room):
         piece = body[at : at + room]
         parts += (_HEAD.pack(BODY, channel, len(piece)), piece, _END)

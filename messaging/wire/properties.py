@@ -129,10 +129,18 @@ def _read_table_into(table: dict[str, HeaderValue], data: bytes, *, depth: int) 
     try:
         while at < len(data):
             end = at + 1 + data[at]
-            key = data[at + 1 : end].decode("utf-8", "replace")
+            key = _readable(data[at + 1 : end])
             table[key], at = _read_value(data, end, depth)
     except (struct.error, IndexError, _UnknownKind):
         pass
+
+
+def _readable(name: bytes) -> str:
+    """A header's name, with `?` for what is not UTF-8, so that it gets no longer and can be written again."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("utf-8", "replace").replace("\ufffd", "?")
 
 
 class _UnknownKind(Exception):

@@ -8,7 +8,7 @@ import pytest
 from pamqp import commands
 
 from messaging.consumer import Consumer
-from messaging.dead_letters import dead_letter, replay
+from messaging.dead_letters import dead_letter, replay, told_of
 from messaging.delivery import Delivery
 from messaging.message import Incoming
 from messaging.publisher import Publisher
@@ -48,7 +48,7 @@ async def publish_raw(publisher_url: str, properties: bytes, body: bytes = b"odd
             mandatory=False,
             properties=message("x").properties(),
             body=body,
-            frame_max=4096,
+            frame_max=131_072,
         )
         method, _, content = frames.FrameSplitter().feed(whole)
         header = struct.pack(">HHQ", 60, 0, len(body)) + properties
@@ -69,15 +69,30 @@ async def test_odd_properties_do_not_stop_the_consumer(amqp_url: str, properties
         assert broker.connected
 
 
-async def test_a_hostile_message_can_be_set_aside_and_brought_back(amqp_url: str) -> None:
-    """A dead letter holds the body and the reason, and its replay arrives where it came from."""
-    seen: list[Incoming] = []
+class Kept:
+    """A handler that acks everything, and keeps the messages."""
 
-    async def keep(batch: Sequence[Delivery]) -> None:
-        seen.extend(delivery.message for delivery in batch)
+    def __init__(self) -> None:
+        self.messages: list[Incoming] = []
+
+    async def __call__(self, batch: Sequence[Delivery]) -> None:
+        self.messages.extend(delivery.message for delivery in batch)
         for delivery in batch:
             delivery.ack()
 
+
+async def set_aside(publisher: Publisher, incoming: Incoming) -> None:
+    """As a worker does it."""
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    await dead_letter(
+        publisher, incoming, reason="invalid", error="odd", attempts=1, now=now, timeout=timedelta(seconds=5)
+    )
+
+
+async def test_a_hostile_message_can_be_set_aside_and_brought_back(amqp_url: str) -> None:
+    """A dead letter holds the body and the reason, and its replay arrives where it came from."""
+    keep = Kept()
+    seen = keep.messages
     async with connected(amqp_url, TOPOLOGY) as broker:
         publisher = Publisher(broker)
         async with (
@@ -87,16 +102,7 @@ async def test_a_hostile_message_can_be_set_aside_and_brought_back(amqp_url: str
         ):
             await publish_raw_to(amqp_url)
             await until(lambda: len(seen) == 1)
-            now = datetime(2026, 11, 22, tzinfo=UTC)
-            await dead_letter(
-                publisher,
-                seen[0],
-                reason="invalid",
-                error="odd",
-                attempts=1,
-                now=now,
-                timeout=timedelta(seconds=5),
-            )
+            await set_aside(publisher, seen[0])
             await until(lambda: len(seen) == 2)
             assert (seen[1].queue, seen[1].body, seen[1].headers["reason"]) == (
                 "june.dead.v1",
@@ -107,6 +113,63 @@ async def test_a_hostile_message_can_be_set_aside_and_brought_back(amqp_url: str
             await until(lambda: len(seen) == 3)
             assert (seen[2].queue, seen[2].body, seen[2].routing_key) == (QUEUE, b"\xff\x00", "odd")
             assert "reason" not in seen[2].headers
+
+
+LONG_NAME = b"\xff" + b"\xe9" * 255 + b"I\x00\x00\x00\x07"
+LONG_VALUE = b"\x01hS" + struct.pack(">I", 130_900) + b"a" * 130_900
+
+
+@pytest.mark.parametrize("table", [LONG_NAME, LONG_VALUE], ids=["a name that is not UTF-8", "a frame full"])
+async def test_no_headers_keep_a_message_from_being_set_aside(amqp_url: str, table: bytes) -> None:
+    """Where a sender's headers leave no room for ours, they are left out; the connection lives on."""
+    before, dead = Kept(), Kept()
+    async with (
+        connected(amqp_url, TOPOLOGY) as broker,
+        connected(amqp_url) as other,
+        consuming(Consumer(other, QUEUE, before, prefetch=5)),
+        consuming(Consumer(broker, "june.dead.v1", dead, prefetch=5)),
+    ):
+        connection = await broker.publishing.connection(patience=SOON)
+        await publish_raw(amqp_url, struct.pack(">HI", 1 << 13, len(table)) + table)
+        await until(lambda: before.messages)
+        await set_aside(Publisher(broker), before.messages[0])
+        await until(lambda: dead.messages)
+        assert connection.is_open
+    (letter,) = dead.messages
+    assert (letter.body, letter.headers["reason"]) == (b"odd", "invalid")
+    assert letter.headers["origin_routing_key"] == "odd"
+
+
+async def test_what_the_broker_set_aside_is_told_and_brought_back(amqp_url: str) -> None:
+    """A message that was refused, or killed its readers, has our headers by what the broker noted."""
+    dead, back = Kept(), Kept()
+
+    async def refuse(batch: Sequence[Delivery]) -> None:
+        for delivery in batch:
+            delivery.drop()
+
+    refusing = topology(quorum(QUEUE, "odd", dead_letter_exchange="june.dead"))
+    async with (
+        connected(amqp_url, TOPOLOGY) as broker,
+        connected(amqp_url, refusing) as other,
+        consuming(Consumer(broker, "june.dead.v1", dead, prefetch=5)),
+    ):
+        publisher = Publisher(other)
+        async with consuming(Consumer(other, QUEUE, refuse, prefetch=5)):
+            await publisher.publish(message("bad", key="odd", colour="red"), timeout=SOON)
+            await until(lambda: dead.messages)
+        told = told_of(dead.messages[0])
+        assert (told["reason"], told["origin_exchange"], told["origin_routing_key"]) == (
+            "rejected",
+            "test.events",
+            "odd",
+        )
+        assert isinstance(told["failed_at"], int)
+        async with consuming(Consumer(other, QUEUE, back, prefetch=5)):
+            await replay(publisher, dead.messages[0], timeout=SOON)
+            await until(lambda: back.messages)
+    (again,) = back.messages
+    assert (again.message_id, again.body, again.headers) == ("bad", b"{}", {"colour": "red"})
 
 
 async def publish_raw_to(url: str) -> None:

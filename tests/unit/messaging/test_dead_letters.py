@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from messaging.dead_letters import Failed, NotReplayable, dead_letter_of, replay_of
+from messaging.dead_letters import OUR_HEADERS, Failed, NotReplayable, dead_letter_of, replay_of, told_of
 from messaging.message import Incoming, Outgoing
-from messaging.wire.properties import encode_properties
+from messaging.wire.properties import HeaderValue, encode_properties
 
 NOW = datetime(2026, 11, 22, 19, 0, 0, 250_000, tzinfo=UTC)
 FAILED = Failed(reason="invalid_argument", error="data.user_id: is required", attempts=3, at=NOW)
@@ -64,6 +64,64 @@ def test_a_replay_goes_back_to_where_it_came_from() -> None:
     assert (back.exchange, back.routing_key) == ("june.commands", "june.session.create.v1")
     assert (back.message_id, back.body, back.reply_to) == ("m1", b"\xff not json", "replies")
     assert back.headers == {"deadline": 17}
+
+
+def death(**fields: HeaderValue) -> dict[str, HeaderValue]:
+    """Headers as RabbitMQ writes them when it sets a message aside by itself."""
+    entry: dict[str, HeaderValue] = {
+        "count": 1,
+        "reason": "delivery_limit",
+        "queue": "june.rooms.v1.p07",
+        "time": NOW.replace(microsecond=0),
+        "exchange": "june.rooms.v1",
+        "routing-keys": ["p07.room_started"],
+        **fields,
+    }
+    older: dict[str, HeaderValue] = {"reason": "expired", "exchange": "elsewhere", "routing-keys": ["x"]}
+    return {"room": "r", "x-death": [entry, older], "x-first-death-reason": "expired"}
+
+
+def test_what_the_broker_set_aside_is_told_like_the_others() -> None:
+    """Our headers are made of the latest that it noted; what a sender called `reason` is not taken for one of them."""
+    told = told_of(replace(INCOMING, headers={**death(), "reason": "theirs"}))
+    assert {name: told[name] for name in OUR_HEADERS} == {
+        "reason": "delivery_limit",
+        "error": "set aside by the broker, from june.rooms.v1.p07: delivery_limit",
+        "origin_exchange": "june.rooms.v1",
+        "origin_routing_key": "p07.room_started",
+        "attempts": 1,
+        "failed_at": 1_795_374_000_000,
+    }
+    assert told["room"] == "r"
+
+
+def test_what_the_broker_set_aside_goes_back() -> None:
+    """To the exchange and by the key that it came with, without what the broker added."""
+    back = replay_of(replace(INCOMING, headers=death()))
+    assert (back.exchange, back.routing_key, back.headers) == (
+        "june.rooms.v1",
+        "p07.room_started",
+        {"room": "r"},
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-death": "odd"},
+        {"x-death": []},
+        {"x-death": ["odd"]},
+        {"x-death": [{}]},
+        death(**{"exchange": None, "routing-keys": 3, "time": "noon", "count": "many", "queue": b"\xff"}),
+    ],
+)
+def test_odd_notes_of_a_broker_are_no_trouble(headers: dict[str, HeaderValue]) -> None:
+    """A message may hold any header; what has no origin has no way back."""
+    odd = replace(INCOMING, headers=headers)
+    encode_properties(dead_letter_of(odd, FAILED).properties())
+    told_of(odd)
+    with pytest.raises(NotReplayable):
+        replay_of(odd)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Frames: cut out of a stream, and built."""
 
 import itertools
+from collections.abc import Mapping
 
 import pamqp.frame
 import pytest
@@ -10,7 +11,7 @@ from pamqp import body, commands, header
 
 from messaging.wire import frames
 from messaging.wire.errors import ProtocolViolation
-from messaging.wire.properties import Properties, decode_properties
+from messaging.wire.properties import NotEncodable, Properties, decode_properties
 
 STREAM = b"".join(
     [
@@ -22,14 +23,16 @@ STREAM = b"".join(
 )
 
 
-def publish(content: bytes, *, frame_max: int = 4096) -> list[frames.Frame]:
+def publish(
+    content: bytes, *, frame_max: int = 4096, headers: Mapping[str, str] | None = None
+) -> list[frames.Frame]:
     """The frames of one published message."""
     data = frames.encode_publish(
         4,
         exchange="june.events",
         routing_key="june.x.v1",
         mandatory=True,
-        properties=Properties(message_id="m1", delivery_mode=2),
+        properties=Properties(message_id="m1", delivery_mode=2, headers=headers),
         body=content,
         frame_max=frame_max,
     )
@@ -73,6 +76,14 @@ def test_a_large_body_is_cut_into_frames() -> None:
     """No frame is over the negotiated size, its own eight bytes included."""
     _, _, *parts = publish(b"a" * 10_000, frame_max=4096)
     assert [len(part.payload) for part in parts] == [4088, 4088, 1824]
+
+
+def test_properties_that_fill_a_frame_are_refused() -> None:
+    """Properties are one frame: a broker ends the connection of who sends a larger one."""
+    (_, head) = publish(b"", headers={"h": "a" * 4059})
+    assert len(head.payload) == 4096 - 8
+    with pytest.raises(NotEncodable, match="4089 bytes"):
+        publish(b"", headers={"h": "a" * 4060})
 
 
 def test_an_empty_body_has_no_frame() -> None:

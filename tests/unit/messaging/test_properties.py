@@ -72,6 +72,26 @@ def test_damaged_properties_decode(properties: Properties, at: int, damage: byte
     decode_properties(data[:at] + damage + data[at + len(damage) :])
 
 
+FIELD = st.tuples(
+    st.binary(max_size=255).map(lambda name: bytes([len(name)]) + name),
+    st.sampled_from(b"tbBsuIilLfdDSAFTVx").map(lambda kind: bytes([kind])),
+    st.binary(max_size=12),
+).map(b"".join)
+
+
+@given(st.lists(FIELD, max_size=4).map(b"".join))
+def test_whatever_headers_were_read_can_be_written(table: bytes) -> None:
+    """Names that are not UTF-8 get no longer by being read, and no value is of a kind that has no place."""
+    headers = headers_of(table=table)
+    encode_properties(Properties(headers=headers))
+    assert all(len(name.encode()) <= 255 for name in headers)
+
+
+def test_a_header_name_of_broken_bytes_stays_as_long_as_it_was() -> None:
+    """Each byte that is not UTF-8 is a question mark."""
+    assert headers_of(table=b"\xff" + b"\xe9" * 254 + b"aI\x00\x00\x00\x07") == {"?" * 254 + "a": 7}
+
+
 def test_pamqp_reads_the_same() -> None:
     """Another implementation reads the same values out of our bytes."""
     table: dict[str, HeaderValue] = {
