@@ -1,19 +1,21 @@
 """Puts `june` together and runs it: the one place where errors become exit codes.
 
 Promises: 0 done, 1 refused, 2 the command line or the settings are wrong, 3 something did not answer, 130 Ctrl-C.
-Results go to standard output alone; errors to standard error, with `--json` as a line of JSON.
+Results go to standard output alone; errors to standard error, with `--json` as a line of JSON, whoever finds them.
 """
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 from rich.console import Console
 from rich.text import Text
 
 from cli.commands import bench, config, dead, doctor, join, key, people, session, up, watch
-from cli.failures import CommandFailed, ExitCode, usage
+from cli.failures import CommandFailed, Detail, ExitCode, usage
+from cli.help import OTHERS, THEME, Help
 from cli.output import clean
 from cli.world import World
 from messaging.failures import PublishError
@@ -26,7 +28,13 @@ HELP = """\
 June gives every conversation a LiveKit room and keeps the speech and AI services in step with it.
 
 Where RabbitMQ and the rest are, environment variables say: `june config` shows them, `june doctor` checks them.
-Exit codes: 0 done, 1 refused, 2 wrong command line or settings, 3 something did not answer.
+Exit codes: 0 done, 1 refused, 2 wrong command line or settings, 3 something did not answer, 130 Ctrl-C.
+
+**Examples**
+
+    june up --servers
+    june session create ann
+    june watch
 """
 
 
@@ -36,11 +44,13 @@ def build(world: World) -> App:
         name="june",
         help=HELP,
         help_format="markdown",
-        version_flags=[],
+        help_formatter=Help(),
+        version=config.own_version,
+        version_flags=["--version"],
+        group_commands=OTHERS,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
-        console=Console(file=world.out),
-        error_console=Console(file=world.err),
+        console=Console(file=world.out, theme=THEME),
     )
     for module in (session, people, join, watch, dead, doctor, up, bench, key, config):
         module.register(app, world)
@@ -51,26 +61,29 @@ def build(world: World) -> App:
 def run(arguments: Sequence[str], world: World) -> int:
     """Run one command line: its exit code."""
     try:
-        _check_text(arguments)
-        result = build(world)(arguments, exit_on_error=False)
-    except CycloptsError:
-        return ExitCode.USAGE  # its parser has said why
+        return _done(arguments, world)
     except CommandFailed as failed:
         _say(world, failed, as_json="--json" in arguments)
         return failed.code
-    except SettingsInvalid as invalid:
-        world.say("june: the settings are wrong")
-        for problem in invalid.problems:
-            world.say(f"  {problem}")
-        return ExitCode.USAGE
-    except PublishError as error:
-        away = CommandFailed(ExitCode.UNAVAILABLE, "unavailable", str(error), hint="`june doctor` looks why")
-        _say(world, away, as_json="--json" in arguments)
-        return away.code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         return ExitCode.OK  # whoever read has read enough, as `head` does
+
+
+def _done(arguments: Sequence[str], world: World) -> int:
+    """Its exit code. Raises CommandFailed, whatever it was that was wrong."""
+    _check_text(arguments)
+    try:
+        result = build(world)(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise _mistyped(error) from error
+    except SettingsInvalid as invalid:
+        raise _not_set(invalid.problems) from invalid
+    except PublishError as error:
+        raise CommandFailed(
+            ExitCode.UNAVAILABLE, "unavailable", str(error), hint="`june doctor` looks why"
+        ) from error
     return result if isinstance(result, int) else ExitCode.OK
 
 
@@ -93,6 +106,32 @@ def _check_text(arguments: Sequence[str]) -> None:
             argument.encode()
         except UnicodeEncodeError:
             raise usage(f"{argument!a} is not UTF-8") from None
+
+
+def _mistyped(error: CycloptsError) -> CommandFailed:
+    """What the parser found, in the words of all other errors."""
+    command = " ".join(("june", *(error.command_chain or ())))
+    match error:
+        case UnusedCliTokensError(unused_tokens=[*tokens]):
+            text = f"{' '.join(map(repr, tokens))} {'is' if len(tokens) == 1 else 'are'} too many"
+        case _:
+            text = re.sub(r" Available commands: .*", "", str(error), flags=re.DOTALL).rstrip(".")
+            text = text.replace(". must be", ": must be")
+    return usage(text, hint=f"`{command} --help` shows how it is written")
+
+
+def _not_set(problems: Sequence[str]) -> CommandFailed:
+    """`problems`: `NAME: what is wrong with it`, and the part before it where there are several."""
+    details = [
+        Detail(field=name, problem=problem) for name, _, problem in (p.partition(": ") for p in problems)
+    ]
+    return CommandFailed(
+        ExitCode.USAGE,
+        "settings",
+        "the settings are wrong",
+        hint="`june config` shows all of them, with where each comes from",
+        details=details,
+    )
 
 
 def _say(world: World, failed: CommandFailed, *, as_json: bool) -> None:

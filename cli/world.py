@@ -25,6 +25,7 @@ from runtime.settings import AmqpSettings, load
 T = TypeVar("T")
 
 PATIENCE = timedelta(seconds=5)
+MOST_S = 1_000_000_000
 
 
 class Requests(Protocol):
@@ -99,5 +100,17 @@ class World:
         return asyncio.run(work)
 
 
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON lines.")]
-TimeoutS = Annotated[float, Parameter(name="--timeout-s", help="Seconds to wait for June's reply.")]
+def _positive(_type: Any, value: float | None) -> None:
+    if value is not None and not 0 < value <= MOST_S:
+        raise ValueError(f"must be more than 0 and at most {MOST_S}")
+
+
+def flag(**more: Any) -> Parameter:
+    """A switch that is off unless it is said."""
+    return Parameter(negative="", show_default=False, **more)
+
+
+Positive = Parameter(validator=_positive)
+"""Of a number: of seconds, or of things."""
+Json = Annotated[bool, flag(name="--json", help="Print JSON lines.")]
+TimeoutS = Annotated[float, Positive, Parameter(name="--timeout-s", help="Seconds to wait for June's reply.")]

@@ -7,13 +7,14 @@ from tempfile import TemporaryFile
 
 from cli.checks.finding import Finding, bad, ok, warning
 from runtime.redaction import redacted_url
-from runtime.settings import PARTS, DatabaseSettings, SettingsInvalid, load
+from runtime.settings import PARTS, DatabaseSettings, IngressSettings, SettingsInvalid, load
+from runtime.settings.loading import load_one
 from worker.adapters.sql.revision import revision
 from worker.application.failures import StoreUnavailable
 
 _OPTIONAL = frozenset({"session_api"})
 _SQLITE = "sqlite:///"
-_SPOOL_DIR, _SPOOL_DEFAULT = "JUNE_SPOOL_DIR", "june-spool"
+_SPOOL_DIR = "JUNE_SPOOL_DIR"
 
 
 def settings(env: Mapping[str, str]) -> Iterator[Finding]:
@@ -63,7 +64,11 @@ def database(env: Mapping[str, str]) -> Iterator[Finding]:
 
 def spool(env: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the ingress could write to its spool, if it ran here as this user."""
-    folder = Path(env.get(_SPOOL_DIR) or _SPOOL_DEFAULT).absolute()
+    try:
+        folder = Path(load_one(IngressSettings, "spool_dir", env)).absolute()
+    except SettingsInvalid as invalid:
+        yield bad("spool", "; ".join(invalid.problems), mend=f"set {_SPOOL_DIR}")
+        return
     nearest = folder if folder.exists() else folder.parent
     mend = f"let the ingress's user write there, or set {_SPOOL_DIR} to another folder"
     if folder.exists() and not folder.is_dir():

@@ -8,13 +8,14 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from cli.failures import usage
+from cli.help import RUNNING
 from cli.world import World
 
 
 def register(app: App, world: World) -> None:
     """Add `june bench`."""
 
-    @app.command
+    @app.command(group=RUNNING)
     def bench(
         *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="For `python -m benchmarks`.")],
     ) -> int:

@@ -9,11 +9,12 @@ from typing import Any
 from cyclopts import App
 
 from cli.failures import ExitCode
+from cli.help import OTHERS, RUNNING
 from cli.output import Column, Thing
 from cli.world import Json, World
 from runtime.redaction import redacted
 from runtime.settings import PARTS, Settings, SettingsInvalid, load
-from runtime.settings.loading import variable_of
+from runtime.settings.loading import load_one, variable_of
 
 COLUMNS = (
     Column(title="setting", of=lambda setting: setting["setting"], style="bold"),
@@ -22,6 +23,7 @@ COLUMNS = (
     Column(title="used by", of=lambda setting: setting["used_by"], style="dim"),
 )
 DISTRIBUTION = "june-orchestrator"
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 LIBRARIES = ("aiohttp", "livekit-api", "pydantic", "sqlalchemy")
 
 
@@ -32,7 +34,7 @@ def register(app: App, world: World) -> None:
 
 
 def _config(app: App, world: World) -> None:
-    @app.command
+    @app.command(group=RUNNING)
     def config(*, as_json: Json = False) -> int:
         """Print the settings as each part would read them here. Secrets are masked.
 
@@ -44,14 +46,14 @@ def _config(app: App, world: World) -> None:
             june config --json | jq -r 'select(.from != "default") | .setting'
         """
         world.output(as_json=as_json).things(effective(world.env), COLUMNS, none="No settings.")
-        problems = list(wrong(world.env))
+        problems = wrong(world.env)
         for problem in problems:
             world.say(problem)
         return ExitCode.USAGE if problems else ExitCode.OK
 
 
 def _version(app: App, world: World) -> None:
-    @app.command(name="version")
+    @app.command(name="version", group=OTHERS)
     def version_(*, as_json: Json = False) -> None:
         """Print June's version, and those of what it runs on.
 
@@ -60,10 +62,14 @@ def _version(app: App, world: World) -> None:
             june version
             june version --json
         """
-        own = _version_of(DISTRIBUTION) or "a checkout, not installed"
         libraries = {name: _version_of(name) for name in LIBRARIES}
-        found = {"june": own, "python": platform.python_version(), **libraries}
+        found = {"june": own_version(), "python": platform.python_version(), **libraries}
         world.output(as_json=as_json).thing(found)
+
+
+def own_version() -> str:
+    """June's."""
+    return _version_of(DISTRIBUTION) or "a checkout, not installed"
 
 
 def effective(env: Mapping[str, str]) -> list[Thing]:
@@ -78,34 +84,27 @@ def effective(env: Mapping[str, str]) -> list[Thing]:
     ]
 
 
-def wrong(env: Mapping[str, str]) -> Iterator[str]:
+def wrong(env: Mapping[str, str]) -> list[str]:
     """Why parts could not start, a sentence each, once."""
-    said: set[str] = set()
+    parts: dict[str, list[str]] = {}
     for part, settings in PARTS.items():
         try:
             load(settings, env)
         except SettingsInvalid as invalid:
             for problem in invalid.problems:
-                if problem not in said:
-                    said.add(problem)
-                    yield f"{part} cannot start: {problem}"
+                parts.setdefault(problem, []).append(part)
+    return [f"{' and '.join(those)} cannot start: {problem}" for problem, those in parts.items()]
 
 
 def _values(settings: type[Settings], env: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    try:
-        loaded: Settings | None = load(settings, env)
-    except SettingsInvalid:
-        loaded = None
     for name, field in settings.model_fields.items():
         variable = variable_of(field)
-        origin = _origin(variable, env)
-        if loaded is not None:
-            yield variable, _shown(getattr(loaded, name)), origin
-        elif origin == "default":
-            yield variable, "" if field.default is None else str(field.default), origin
-        else:
+        try:
+            value = _shown(variable, load_one(settings, name, env))
+        except SettingsInvalid:
             # It may be the wrong one, and it may be a secret: what it is can only be told when it can be read.
-            yield variable, "(not read)", origin
+            value = "(not read)"
+        yield variable, value, _origin(variable, env)
 
 
 def _origin(variable: str, env: Mapping[str, str]) -> str:
@@ -114,15 +113,16 @@ def _origin(variable: str, env: Mapping[str, str]) -> str:
     return "environment" if env.get(variable) else "default"
 
 
-def _shown(value: Any) -> str:
-    """Secrets mask themselves when they are made text."""
+def _shown(variable: str, value: Any) -> str:
+    """As it would be set. Secrets mask themselves when they are made text."""
     match value:
         case None:
             return ""
         case bool():
             return "true" if value else "false"
         case timedelta():
-            return f"{value.total_seconds():g} s"
+            units = value / (_DAY if variable.endswith("_DAYS") else _SECOND)
+            return str(int(units) if units == int(units) else units)
         case _:
             return redacted(str(value))
 

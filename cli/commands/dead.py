@@ -12,8 +12,9 @@ from cyclopts import App, Parameter
 
 from cli.dead_letters import Letter, age, check_choice, chosen, headers_of, readable_body
 from cli.failures import ExitCode, usage
+from cli.help import LOOKING
 from cli.output import Column
-from cli.world import Json, World, broker_at
+from cli.world import Json, Positive, World, broker_at, flag
 from messaging.browse import MOST, browsing
 from messaging.dead_letters import NotReplayable, replay
 from messaging.delivery import Delivery
@@ -21,6 +22,15 @@ from messaging.failures import Refused, Unroutable, Unsendable
 from messaging.publisher import Publisher
 from schemas.topology import DEAD_QUEUE
 
+HELP = """\
+Look into the dead letters, send them back, throw them away.
+
+**Examples**
+
+    june dead list
+    june dead show 3f2a
+    june dead replay 3f2a
+"""
 CONFIRM_WITHIN = timedelta(seconds=10)
 
 COLUMNS = (
@@ -39,12 +49,12 @@ DONE_COLUMNS = (
 )
 
 Keys = Annotated[str, Parameter(help="Keys of `june dead list`, or beginnings of them, or message ids.")]
-All = Annotated[bool, Parameter(name="--all", negative="")]
+All = Annotated[bool, flag(name="--all")]
 
 
 def register(app: App, world: World) -> None:
     """Add `june dead`."""
-    dead = App(name="dead", help="Look into the dead letters, send them back, throw them away.")
+    dead = App(name="dead", help=HELP, group=LOOKING, group_commands="Commands")
     app.command(dead)
     _list(dead, world)
     _show(dead, world)
@@ -54,7 +64,7 @@ def register(app: App, world: World) -> None:
 
 def _list(app: App, world: World) -> None:
     @app.command(name="list")
-    def list_(*, limit: int = 100, as_json: Json = False) -> None:
+    def list_(*, limit: Annotated[int, Positive] = 100, as_json: Json = False) -> None:
         """Print the dead letters, the oldest first, with reason and age.
 
         They stay where they are; for the moment of the look nobody else sees them.
@@ -73,7 +83,7 @@ def _list(app: App, world: World) -> None:
 
 
 def _show(app: App, world: World) -> None:
-    @app.command
+    @app.command(usage="june dead show [OPTIONS] KEYS...")
     def show(*keys: Keys, as_json: Json = False) -> None:
         """Print dead letters whole: headers, properties and body. Tokens in it are masked.
 
@@ -88,7 +98,7 @@ def _show(app: App, world: World) -> None:
 
 
 def _replay(app: App, world: World) -> None:
-    @app.command(name="replay")
+    @app.command(name="replay", usage="june dead replay [OPTIONS] KEYS... | --all")
     def replay_(*keys: Keys, everything: All = False, as_json: Json = False) -> int:
         """Send dead letters back to where they came from, as they were. Safe to repeat: they keep their ids.
 
@@ -109,7 +119,7 @@ def _replay(app: App, world: World) -> None:
 
 
 def _drop(app: App, world: World) -> None:
-    @app.command
+    @app.command(usage="june dead drop [OPTIONS] KEYS... | --all")
     def drop(*keys: Keys, everything: All = False, as_json: Json = False) -> int:
         """Throw dead letters away, for good.
 

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from cli.checks.finding import Finding, Verdict, bad
 from cli.failures import CommandFailed, ExitCode
+from cli.help import LOOKING
 from cli.output import Output, clean
 from cli.world import Json, World, broker_at
 from messaging.failures import PublishError
@@ -23,7 +24,7 @@ STYLES = {
 def register(app: App, world: World) -> None:
     """Add `june doctor`."""
 
-    @app.command
+    @app.command(group=LOOKING)
     def doctor(*, as_json: Json = False) -> int:
         """Check settings, RabbitMQ, LiveKit, its webhooks, the database and the spool; say how to mend each.
 

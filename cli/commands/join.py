@@ -8,15 +8,16 @@ import contextlib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App
 from rich.text import Text
 
 from cli.asking import DEFAULT_TIMEOUT_S, asking
 from cli.failures import CommandFailed, ExitCode, usage
+from cli.help import CONVERSATIONS
 from cli.output import Output, clean
-from cli.world import Json, TimeoutS, World
+from cli.world import Json, Positive, TimeoutS, World, flag
 from schemas.commands import GuestTokenCreate, SessionGet
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ STYLES = {"you": "bold green", "there": "magenta", "came": "magenta", "left": "d
 def register(app: App, world: World) -> None:
     """Add `june join`."""
 
-    @app.command
+    @app.command(group=CONVERSATIONS)
     def join(
         session_id: str,
         /,
@@ -37,8 +38,8 @@ def register(app: App, world: World) -> None:
         name: str = "guest",
         identity: str | None = None,
         wav: Path | None = None,
-        mute: bool = False,
-        for_s: float | None = None,
+        mute: Annotated[bool, flag()] = False,
+        for_s: Annotated[float | None, Positive] = None,
         as_json: Json = False,
         timeout_s: TimeoutS = DEFAULT_TIMEOUT_S,
     ) -> int:

@@ -6,9 +6,18 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from cli.failures import usage
+from cli.help import RUNNING
 from cli.world import Json, World
 from runtime.api_keys import Scope, digest_of, read_api_keys
 
+HELP = """\
+Make API keys for the HTTP session API.
+
+**Examples**
+
+    june key new backend
+    june key hash backend < key.txt
+"""
 DEFAULT_SCOPES = tuple(str(scope) for scope in Scope if scope is not Scope.SYSTEM_READ)
 PREFIX = "june_"
 _KEY_BYTES = 32
@@ -22,7 +31,7 @@ Scopes = Annotated[
 
 def register(app: App, world: World) -> None:
     """Add `june key`."""
-    key = App(name="key", help="Make API keys for the HTTP session API.")
+    key = App(name="key", help=HELP, group=RUNNING, group_commands="Commands")
     app.command(key)
     _new(key, world)
     _hash(key, world)
@@ -75,8 +84,12 @@ def _hash(app: App, world: World) -> None:
 def line_of(name: str, secret: str, scopes: list[str]) -> str:
     """`name sha256-in-hex scope,scope`, as June reads it. Raises CommandFailed where it would not."""
     line = f"{name} {digest_of(secret).hex()} {','.join(dict.fromkeys(scopes))}"
+    if unknown := [scope for scope in scopes if scope not in set(Scope)]:
+        raise usage(f"there is no scope {unknown[0]}", hint=f"there are {', '.join(Scope)}")
     try:
         (_,) = read_api_keys(line)
-    except ValueError as error:
-        raise usage(f"the line for JUNE_API_KEYS {str(error).removeprefix('line 1 ')}") from None
+    except ValueError:
+        raise usage(
+            f"{name!r} is no name for a key", hint="visible ASCII characters without a space, at most 100"
+        ) from None
     return line

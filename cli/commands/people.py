@@ -6,6 +6,7 @@ from cyclopts import App
 
 from cli.asking import DEFAULT_TIMEOUT_S, ask
 from cli.commands.session import IdempotencyKey
+from cli.help import CONVERSATIONS
 from cli.output import Column, Thing
 from cli.world import Json, TimeoutS, World
 from schemas.commands import GuestTokenCreate, ParticipantList, ParticipantRemove, RoomGet
@@ -40,7 +41,7 @@ def register(app: App, world: World) -> None:
 
 
 def _room(app: App, world: World) -> None:
-    @app.command
+    @app.command(group=CONVERSATIONS)
     def room(session_id: str, /, *, as_json: Json = False, timeout_s: TimeoutS = DEFAULT_TIMEOUT_S) -> None:
         """Print a session's room as LiveKit has it now.
 
@@ -64,7 +65,7 @@ def _room(app: App, world: World) -> None:
 
 
 def _participants(app: App, world: World) -> None:
-    @app.command
+    @app.command(group=CONVERSATIONS)
     def participants(
         session_id: str, /, *, as_json: Json = False, timeout_s: TimeoutS = DEFAULT_TIMEOUT_S
     ) -> None:
@@ -85,7 +86,7 @@ def _participants(app: App, world: World) -> None:
 
 
 def _kick(app: App, world: World) -> None:
-    @app.command
+    @app.command(group=CONVERSATIONS)
     def kick(
         session_id: str,
         identity: str,
@@ -115,7 +116,7 @@ def _kick(app: App, world: World) -> None:
 
 
 def _guest_token(app: App, world: World) -> None:
-    @app.command
+    @app.command(group=CONVERSATIONS)
     def guest_token(
         session_id: str,
         guest_name: str,

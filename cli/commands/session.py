@@ -8,10 +8,19 @@ from cyclopts import App, Parameter
 
 from cli.asking import DEFAULT_TIMEOUT_S, Result, ask
 from cli.failures import usage
+from cli.help import CONVERSATIONS
 from cli.output import Column, Thing
-from cli.world import Json, TimeoutS, World
+from cli.world import Json, Positive, TimeoutS, World, flag
 from schemas.commands import SessionCreate, SessionDelete, SessionGet, SessionList
 
+HELP = """\
+Create, look at and end sessions.
+
+**Examples**
+
+    june session create ann
+    june session list --status active
+"""
 PAGE = 200
 TOKEN_FIELDS = ("access_token", "identity", "livekit_url", "token_expires_at")
 
@@ -33,7 +42,7 @@ IdempotencyKey = Annotated[
 
 def register(app: App, world: World) -> None:
     """Add `june session`."""
-    session = App(name="session", help="Create, look at and end sessions.")
+    session = App(name="session", help=HELP, group=CONVERSATIONS, group_commands="Commands")
     app.command(session)
     _create(session, world)
     _get(session, world)
@@ -125,7 +134,7 @@ def _get(app: App, world: World) -> None:
         session_id: str,
         /,
         *,
-        token: Annotated[bool, Parameter(negative="")] = False,
+        token: Annotated[bool, flag()] = False,
         identity: str | None = None,
         as_json: Json = False,
         timeout_s: TimeoutS = DEFAULT_TIMEOUT_S,
@@ -159,7 +168,7 @@ def _list(app: App, world: World) -> None:
         user_id: str | None = None,
         status: str | None = None,
         room_name: str | None = None,
-        limit: int = 50,
+        limit: Annotated[int, Positive] = 50,
         as_json: Json = False,
         timeout_s: TimeoutS = DEFAULT_TIMEOUT_S,
     ) -> None:
@@ -221,8 +230,6 @@ def _pages(
     world: World, wanted: Mapping[str, Any], *, limit: int, timeout_s: float
 ) -> tuple[list[Thing], bool]:
     """The sessions, and whether there are more."""
-    if limit < 1:
-        raise usage("--limit must be at least 1")
     sessions: list[Thing] = []
     cursor: str | None = None
     while True:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App
 from rich.live import Live
@@ -21,8 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.failures import CommandFailed, ExitCode, usage
+from cli.help import RUNNING
 from cli.output import clean
-from cli.world import Json, World
+from cli.world import Json, World, flag
 from runtime.settings import PARTS, ApiSettings, IngressSettings, SettingsInvalid, load
 
 if TYPE_CHECKING:
@@ -36,8 +37,13 @@ STYLES = {"ready": "green", "running": "green", "starting": "yellow", "draining"
 def register(app: App, world: World) -> None:
     """Add `june up`."""
 
-    @app.command
-    def up(*, servers: bool = False, log_dir: Path = Path("june-logs"), as_json: Json = False) -> int:
+    @app.command(group=RUNNING)
+    def up(
+        *,
+        servers: Annotated[bool, flag()] = False,
+        log_dir: Path = Path("june-logs"),
+        as_json: Json = False,
+    ) -> int:
         """Run all parts of June on this machine until Ctrl-C, which drains them. State is in SQLite by default.
 
         Admin ports are JUNE_ADMIN_PORT (9101) and the ones after it.
@@ -59,10 +65,17 @@ def register(app: App, world: World) -> None:
             with _environment(world, servers=servers) as env:
                 _check(env)
                 _tell_where(world, env)
-                log_dir.mkdir(parents=True, exist_ok=True)
+                _make(log_dir)
                 return world.run(_Up(world, env, log_dir, as_json=as_json).until_stopped())
         except KeyboardInterrupt:
             return ExitCode.OK  # while the servers started
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise usage(f"--log-dir {folder} cannot be made: {error.strerror}") from None
 
 
 @contextmanager

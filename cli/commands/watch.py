@@ -18,8 +18,9 @@ from rich.text import Text
 
 from cli.failures import ExitCode, usage
 from cli.happenings import Happening, Teller
+from cli.help import LOOKING
 from cli.output import Output, clean
-from cli.world import PATIENCE, Json, World, broker_at
+from cli.world import PATIENCE, Json, Positive, World, broker_at
 from messaging.stream import Offset, StreamReader, tail
 from schemas.envelope import Envelope, decode
 from schemas.errors import MessageInvalid
@@ -57,14 +58,14 @@ class Wish:
 def register(app: App, world: World) -> None:
     """Add `june watch`."""
 
-    @app.command
+    @app.command(group=LOOKING)
     def watch(
         *,
         session: str | None = None,
         type_: Annotated[list[str] | None, Parameter(name="--type", negative="")] = None,
         since: str | None = None,
         follow: bool = True,
-        limit: int | None = None,
+        limit: Annotated[int | None, Positive] = None,
         as_json: Json = False,
     ) -> int:
         """Print what happens, as it happens, until Ctrl-C: sessions, people, jobs, transcripts and turns.
@@ -104,10 +105,14 @@ def _since(text: str | None) -> dict[str, Any]:
         return {}
     if text == "first":
         return {"first": True}
-    if ago := _AGO.fullmatch(text):
-        return {"since": datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})}
     try:
+        if ago := _AGO.fullmatch(text):
+            return {"since": datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})}
         return {"since": parse_time(text)}
+    except OverflowError:
+        raise usage(
+            f"--since {text} is before there were dates", hint="the oldest kept: --since first"
+        ) from None
     except ValueError as error:
         raise usage(f"--since {error}, or 30s, 10m, 2h, 1d, or first") from None
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -88,6 +88,22 @@ def load(settings: type[S], env: Mapping[str, str] = os.environ) -> S:
         if not problems:
             return loaded
     raise SettingsInvalid(problems)
+
+
+def load_one(settings: type[Settings], name: str, env: Mapping[str, str] = os.environ) -> Any:
+    """One field's value, or its default, whatever is wrong with the others. Raises SettingsInvalid."""
+    field = settings.model_fields[name]
+    variable = variable_of(field)
+    try:
+        found = _find(variable, env)
+        text = field.default if found is None else found[1]
+        return TypeAdapter(field.rebuild_annotation()).validate_python(text)
+    except ValidationError as error:
+        raise SettingsInvalid(
+            [f"{variable}: {detail['msg'].removeprefix('Value error, ')}" for detail in error.errors()]
+        ) from None
+    except ValueError as error:
+        raise SettingsInvalid([str(error)]) from None
 
 
 def _find(variable: str, env: Mapping[str, str]) -> tuple[str, str] | None:

@@ -208,7 +208,7 @@ def test_config_shows_every_setting_and_no_secret() -> None:
     assert ran.code == 0
     assert rows["JUNE_JOB_LEASE_S", "worker"] | {"used_by": ""} == {
         "setting": "JUNE_JOB_LEASE_S",
-        "value": "45 s",
+        "value": "45",
         "from": "environment",
         "used_by": "",
     }
