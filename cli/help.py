@@ -75,6 +75,7 @@ def _print_plain(console: Console, panel: HelpPanel) -> None:
     for entry in panel.entries:
         labels = entry.display_labels_with_metavar if panel.format == "parameter" else entry.display_labels
         words = [_text(entry.description)]
+        words += [f"[choices: {', '.join(entry.choices)}]"] if entry.choices else []
         words += [f"[default: {entry.default}]"] if entry.default is not None else []
         words += ["[required]"] if entry.required else []
         table.add_row(Text(" " * _PLAIN_INDENT + " ".join(labels)), Text(" ".join(filter(None, words))))

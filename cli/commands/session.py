@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -166,7 +166,7 @@ def _list(app: App, world: World) -> None:
     def list_(
         *,
         user_id: str | None = None,
-        status: str | None = None,
+        status: Literal["created", "active", "ended"] | None = None,
         room_name: str | None = None,
         limit: Annotated[int, Positive] = 50,
         as_json: Json = False,
@@ -184,7 +184,7 @@ def _list(app: App, world: World) -> None:
         user_id
             Only those of this user.
         status
-            Only those that are `created`, `active` or `ended`.
+            Only those that are in this state.
         room_name
             Only those of this room.
         limit

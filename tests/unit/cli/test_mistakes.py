@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ MISTAKES = [
     (["sesion", "list"], 'Did you mean "session"?'),
     (["session", "create"], "USER_ID"),
     (["session", "create", "ann", "bob"], "'bob' is too many"),
+    (["session", "list", "--status", "live"], "active"),
     (["session", "list", "--limit", "0"], "--limit"),
     (["session", "list", "--limit", "many"], "--limit"),
     (["session", "list", "--timeout-s", "nan"], "--timeout-s"),
@@ -100,6 +102,28 @@ def test_every_help_has_examples(path: tuple[str, ...]) -> None:
     assert any("june" in line for line in examples[: examples.index("")])
     assert not set(ran.out) & set("╭│╰`")
     assert [line for line in lines if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["june", "dead", ""], {"list", "show", "replay", "drop"}),
+        (["june", "session", "create", "ann", "--disp"], {"--display-name"}),
+        (["june", "session", "list", "--status", ""], {"created", "active", "ended"}),
+    ],
+    ids=["commands", "options", "values"],
+)
+def test_bash_completes_what_is_being_typed(words: list[str], offered: set[str]) -> None:
+    """Commands, options and the values of an option that has few."""
+    script = build(World()).generate_completion(shell="bash")
+    asked = f'COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _june; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run(
+        ("bash", "-c", f"{script}\n{asked}", "bash", *words),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(done.stdout.split()) == offered
 
 
 def test_config_masks_the_default_password_and_shows_what_is_right_beside_what_is_wrong() -> None:
