@@ -71,7 +71,7 @@ def compose(settings: ApiSettings, *, broker: Broker, requester: Requester, feed
         commander=commander,
         feed=feed,
         streaming=Streaming(feed, Owners(commander), sent=metrics.event_sent),
-        system=System(BrokerLook(broker), _holders(settings)),
+        system=System(BrokerLook(broker), _holders(settings), lease=settings.job_lease),
         metrics=metrics,
         cors=Cors(settings.api_cors_origins or ()),
     )

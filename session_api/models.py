@@ -47,6 +47,8 @@ class SystemView(Wire):
     ai: QueueView
     tts: QueueView
     dead_letters: QueueView
+    job_lease_s: int
+    """For how long a job is given, each time."""
     event_streams: int
     """Readers of `GET /api/events` at this process."""
 

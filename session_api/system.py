@@ -90,10 +90,11 @@ class BrokerLook:
 class System:
     """Answers `/api/system…`. All raise BrokerUnavailable."""
 
-    def __init__(self, look: Look, holders: Holders) -> None:
-        """Nothing is asked yet."""
+    def __init__(self, look: Look, holders: Holders, *, lease: timedelta) -> None:
+        """Nothing is asked yet. `lease`: for how long the workers give a job."""
         self._look = look
         self._holders = holders
+        self._lease = lease
 
     async def overview(self, *, event_streams: int) -> SystemView:
         """June at a glance."""
@@ -109,6 +110,7 @@ class System:
             ai=ai,
             tts=tts,
             dead_letters=dead,
+            job_lease_s=round(self._lease.total_seconds()),
             event_streams=event_streams,
         )
 

@@ -130,7 +130,15 @@ class AdminSettings(Settings):
     )
 
 
-class SessionDefaults(Settings):
+class LeaseSettings(Settings):
+    """For how long a job is given. The workers give it; the HTTP API only tells it to the live page."""
+
+    job_lease: WholeSeconds = setting(
+        "JUNE_JOB_LEASE_S", "Seconds within which whoever holds a job must report; one value for all parts", default="30"
+    )
+
+
+class SessionDefaults(LeaseSettings):
     """What a session has when nobody said otherwise."""
 
     adopt_rooms: Flag = setting(
@@ -141,9 +149,6 @@ class SessionDefaults(Settings):
     )
     ai_enabled: Flag = setting("JUNE_AI_ENABLED", "AI turns, for sessions that do not say", default="true")
     stt_language: str = setting("JUNE_STT_LANGUAGE", "Language, for sessions that do not say", default="en")
-    job_lease: WholeSeconds = setting(
-        "JUNE_JOB_LEASE_S", "Seconds within which whoever holds a job must report", default="30"
-    )
     bot_token_ttl: WholeSeconds = setting(
         "JUNE_BOT_TOKEN_TTL_S", "Seconds for which the token inside a job works", default="300"
     )
@@ -248,7 +253,7 @@ class ApiCallers(Settings):
         return self
 
 
-class ApiSettings(ApiCallers, AmqpSettings, AdminSettings, LogSettings):
+class ApiSettings(ApiCallers, AmqpSettings, LeaseSettings, AdminSettings, LogSettings):
     """`python -m session_api`."""
 
     management_url: HttpUrl | None = setting(

@@ -65,7 +65,7 @@ class Live {
   draw() {
     const now = Date.now();
     this.list.draw(now);
-    this.conversation.draw(this.model.current, now);
+    this.conversation.draw(this.model.current, now, this.model.leaseMs);
     this.system.draw();
     text(byId("rate"), this.model.rate(now).toFixed(1));
   }

@@ -6,7 +6,7 @@
  */
 
 import { jobOf, speaking, title } from "./model.js";
-import { attribute, busy, byId, clock, face, h, icon, rows, short, stopwatch, text } from "./ui.js";
+import { attribute, busy, byId, clock, duration, face, h, icon, rows, short, stopwatch, text } from "./ui.js";
 
 const KINDS = { sip: "by telephone", agent: "agent", connector: "connector", egress: "recorder", ingress: "stream", bridge: "bridge" };
 const NEAR_PX = 48;
@@ -30,7 +30,7 @@ export class Conversation {
     byId("captions").addEventListener("scroll", () => this.#scrolled(), { passive: true });
   }
 
-  draw(session, now) {
+  draw(session, now, leaseMs = null) {
     byId("session-nothing").hidden = session !== null;
     byId("session-chosen").hidden = session === null;
     if (session === null) return;
@@ -38,7 +38,7 @@ export class Conversation {
     this.#head(session, now);
     this.#people(session, now);
     this.#lines(session);
-    this.#jobs(session, now);
+    this.#jobs(session, now, leaseMs);
   }
 
   #other(id) {
@@ -99,9 +99,9 @@ export class Conversation {
     if (this.#follows) byId("newest").hidden = true;
   }
 
-  #jobs(session, now) {
+  #jobs(session, now, leaseMs) {
     const jobs = [...session.jobs.values()].reverse().slice(0, JOBS_SHOWN);
-    this.#showJobs(jobs.map((job) => ({ job, now, name: session.people.get(job.participant.sid)?.name })));
+    this.#showJobs(jobs.map((job) => ({ job, now, leaseMs, name: session.people.get(job.participant.sid)?.name })));
     text(byId("jobs-count"), jobs.filter((job) => job.state !== "ended").length);
     byId("jobs-none").hidden = jobs.length > 0;
     byId("jobs-table").hidden = jobs.length === 0;
@@ -182,16 +182,22 @@ function makeLine(line) {
 }
 
 /** Heartbeats are not told to readers of events; a lease that ran out is: the job waits again, by its next attempt. */
-const LEASE = { waiting: "not taken yet", running: "held" };
+function lease(job, now, leaseMs) {
+  if (job.state === "running") return leaseMs === null ? "held" : `held, ${duration(leaseMs)} from each report`;
+  if (job.state !== "waiting") return "–";
+  if (leaseMs === null) return "not taken yet";
+  const left = job.since + leaseMs - now;
+  return left > 0 ? `to be taken within ${stopwatch(left)}` : "was not taken in time";
+}
 
 function makeJob() {
   const cells = Array.from({ length: 5 }, () => h("td"));
-  const [voice, state, attempt, since, lease] = cells;
+  const [voice, state, attempt, since, held] = cells;
   const pill = h("span", { class: "pill" });
   state.append(pill);
   return {
     node: h("tr", {}, ...cells),
-    update({ job, now, name }) {
+    update({ job, now, leaseMs, name }) {
       const states = { waiting: "waiting", running: "listening", ended: "ended" };
       // Who has left is known by the identity alone; a name that was there stays.
       if (name || !voice.textContent) text(voice, name || job.participant.identity);
@@ -200,7 +206,7 @@ function makeJob() {
       attribute(pill, "data-state", job.state);
       text(attempt, job.attempt);
       text(since, job.state === "ended" ? clock(job.since) : stopwatch(now - job.since));
-      text(lease, LEASE[job.state] ?? "–");
+      text(held, lease(job, now, leaseMs));
     },
   };
 }

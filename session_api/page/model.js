@@ -32,6 +32,8 @@ export class Model {
   sessions = new Map();
   selected = null;
   received = 0;
+  /** For how long June gives a job; not known to a key without system:read. */
+  leaseMs = null;
   latencies = { listen: new Latencies(), answer: new Latencies(), event: new Latencies(), command: new Latencies() };
   #seen = new Seen(LIMITS.events);
   #rate = new Map();

@@ -26,6 +26,7 @@ export class System {
 
   constructor(api, model) {
     this.api = api;
+    this.model = model;
     this.#charts = CHARTS.map(([key, name, hint]) => chart({ latencies: model.latencies[key], name, hint }));
     byId("charts").append(...this.#charts.map((one) => one.node));
     document.addEventListener("visibilitychange", () => !document.hidden && this.look());
@@ -45,6 +46,7 @@ export class System {
       this.api.get("api/system/partitions"),
       this.api.get("api/system/dead-letters"),
     ]);
+    if (system.value) this.model.leaseMs = system.value.job_lease_s * 1000;
     this.#unseen(system);
     this.#drawHealth(system);
     byId("partitions-section").hidden = partitions.status === "rejected";

@@ -61,6 +61,7 @@ def system(**fields: Any) -> Json:
         "workers": 2,
         **queues,
         "dead_letters": {"name": "june.dead.v1", "waiting": 0, "consumers": 0},
+        "job_lease_s": 30,
         "event_streams": 1,
     } | fields
 

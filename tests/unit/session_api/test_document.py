@@ -229,6 +229,7 @@ async def test_the_system_at_a_glance() -> None:
         told = (await api.call("GET", "/api/system", key="operator")).json
         assert told["workers"] == 2
         assert told["broker"] == {"server": "RabbitMQ 4.0.5", "blocked": None}
+        assert told["job_lease_s"] == 45
         assert told["stt"] == {"name": "june.stt.jobs.v1", "waiting": 0, "consumers": 5}
         assert told["ai"] == {"name": "june.ai.jobs.v1", "waiting": None, "consumers": None}
 

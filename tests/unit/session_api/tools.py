@@ -345,7 +345,7 @@ async def served(
         commander=commander,
         feed=feed,
         streaming=Streaming(feed, Owners(commander), sent=metrics.event_sent, heartbeat=heartbeat),
-        system=System(look, Holders(None, "amqp://127.0.0.1/")),
+        system=System(look, Holders(None, "amqp://127.0.0.1/"), lease=timedelta(seconds=45)),
         metrics=metrics,
         cors=Cors(origins),
     )
