@@ -28,7 +28,8 @@ def register(app: App, world: World) -> None:
     def doctor(*, as_json: Json = False) -> int:
         """Check settings, RabbitMQ, LiveKit, its webhooks, the database and the spool; say how to mend each.
 
-        For the webhooks a room is made in LiveKit, and closed. Exit code 1 when something is wrong.
+        For the webhooks a room is made in LiveKit, and closed. Policies are seen by RabbitMQ's management API, where
+        JUNE_RABBITMQ_MANAGEMENT_URL says where that is. Exit code 1 when something is wrong.
 
         **Examples**
 
@@ -60,6 +61,7 @@ async def _findings(world: World) -> AsyncIterator[Finding]:
 
 async def _servers(world: World) -> AsyncIterator[Finding]:
     from cli.checks.livekit import livekit  # noqa: PLC0415
+    from cli.checks.policies import policies  # noqa: PLC0415
     from cli.checks.rabbitmq import rabbitmq  # noqa: PLC0415
 
     try:
@@ -67,6 +69,7 @@ async def _servers(world: World) -> AsyncIterator[Finding]:
             try:
                 async for finding in rabbitmq(broker):
                     yield finding
+                yield await policies(world.env)
             except PublishError as error:
                 yield bad("RabbitMQ", str(error), mend="look into its log; then `june doctor` again")
             async for finding in livekit(world.env, broker):

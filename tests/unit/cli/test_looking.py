@@ -206,7 +206,7 @@ def test_config_shows_every_setting_and_no_secret() -> None:
     ran = june("config", "--json", env=env)
     rows = {(row["setting"], row["used_by"]): row for row in ran.json}
     assert ran.code == 0
-    assert rows["JUNE_JOB_LEASE_S", "worker"] | {"used_by": ""} == {
+    assert rows["JUNE_JOB_LEASE_S", "worker, session_api"] | {"used_by": ""} == {
         "setting": "JUNE_JOB_LEASE_S",
         "value": "45",
         "from": "environment",

@@ -134,4 +134,4 @@ def test_config_masks_the_default_password_and_shows_what_is_right_beside_what_i
     assert "guest:guest" not in ran.out
     assert (shown["JUNE_JOB_LEASE_S"], shown["JUNE_ROOM_GRACE_S"]) == ("(not read)", "7")
     assert shown["JUNE_RETENTION_DAYS"] == "30"
-    assert "worker cannot start: JUNE_JOB_LEASE_S" in ran.err
+    assert "worker and session_api cannot start: JUNE_JOB_LEASE_S" in ran.err
