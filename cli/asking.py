@@ -13,6 +13,7 @@ from cli.failures import CommandFailed, Detail, ExitCode
 from cli.world import World
 from messaging.failures import PublishError, RequestTimeout
 from messaging.message import Incoming, Outgoing
+from schemas.commands import ParticipantRemove
 from schemas.envelope import CONTENT_TYPE, Envelope, decode, encode
 from schemas.errors import MessageInvalid, TypeUnknown
 from schemas.replies import ErrorCode, ReplyError, ReplyFailed, parse_reply
@@ -50,7 +51,7 @@ async def asking(
                 f"the command could not be handed to RabbitMQ: {error}",
                 hint="`june doctor` says what is missing; the same command again is right",
             ) from error
-    return result_of(reply)
+    return result_of(reply, type_)
 
 
 def command_of(type_: str, data: Mapping[str, Any], *, id_: str, deadline: datetime) -> Outgoing:
@@ -70,8 +71,8 @@ def command_of(type_: str, data: Mapping[str, Any], *, id_: str, deadline: datet
     )
 
 
-def result_of(reply: Incoming) -> Result:
-    """The result in a reply. Raises CommandFailed."""
+def result_of(reply: Incoming, type_: str = "") -> Result:
+    """The result in a reply to a command of this type. Raises CommandFailed."""
     try:
         read = parse_reply(decode(reply.body))
     except (MessageInvalid, TypeUnknown) as error:
@@ -82,18 +83,25 @@ def result_of(reply: Incoming) -> Result:
             hint="is the worker of another version? compare `june version` there and here",
         ) from error
     if isinstance(read, ReplyFailed):
-        raise _refused(read.error)
+        raise _refused(read.error, type_)
     return read.result
 
 
-def _refused(error: ReplyError) -> CommandFailed:
+def ended() -> str:
+    """What to do about a session that has ended."""
+    return _HINTS[ErrorCode.FAILED_PRECONDITION]
+
+
+def _refused(error: ReplyError, type_: str) -> CommandFailed:
     # A deadline that had passed is the same to a script as no answer: it was not carried out, and may be now.
     away = error.retryable or error.code is ErrorCode.DEADLINE_EXCEEDED
     return CommandFailed(
         ExitCode.UNAVAILABLE if away else ExitCode.REFUSED,
         error.code.value,
         error.message,
-        hint=_HINTS.get(error.code, ""),
+        hint=_HINTS_OF_ONE.get(
+            (type_, error.code, "participant" in error.message), _HINTS.get(error.code, "")
+        ),
         details=[Detail(field=detail.field, problem=detail.problem) for detail in error.details],
     )
 
@@ -105,6 +113,10 @@ _HINTS: Mapping[ErrorCode, str] = {
     ErrorCode.DEADLINE_EXCEEDED: "the workers are behind: try again, with a longer --timeout-s",
     ErrorCode.UNIMPLEMENTED: "the worker is of another version than this `june`",
     ErrorCode.INTERNAL: "a fault of June's: the worker's log has it",
+}
+
+_HINTS_OF_ONE: Mapping[tuple[str, ErrorCode, bool], str] = {
+    (ParticipantRemove.TYPE, ErrorCode.NOT_FOUND, True): "`june participants` shows who is there",
 }
 
 

@@ -25,6 +25,8 @@ from schemas.events import (
 )
 
 Data = Mapping[str, Any]
+_PLAIN = frozenset({"microphone", "camera"})
+"""Sources of which everybody knows the kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,12 @@ class _Session:
 
     given: dict[tuple[str, int], datetime] = field(default_factory=dict)
     said_at: datetime | None = None
+    names: dict[str, str] = field(default_factory=dict)
+
+    def who(self, data: Data) -> str:
+        """A participant as people call it: by its name once that was told, else by its identity."""
+        identity: str = data["participant"]["identity"]
+        return self.names.get(identity, identity)
 
 
 class Teller:
@@ -70,16 +78,15 @@ class Teller:
                 return _job(data, envelope.time, session)
             case TranscriptAdded.TYPE:
                 session.said_at = envelope.time
-                who = data["participant"]["identity"]
-                return Happening(what=f"{who} said: {data['text']}", style="bold")
+                return Happening(what=f"{session.who(data)} said: {data['text']}", style="bold")
             case TurnCompleted.TYPE:
                 return _turn(data, envelope.time, session)
             case _:
-                return _person_or_session(envelope.type, data)
+                return _person_or_session(envelope.type, data, session)
 
 
 def _job(data: Data, at: datetime | None, session: _Session) -> Happening:
-    job, who = (data["job_id"], data["attempt"]), data["participant"]["identity"]
+    job, who = (data["job_id"], data["attempt"]), session.who(data)
     attempt = "" if data["attempt"] == 1 else f", attempt {data['attempt']}"
     match data["state"]:
         case JobState.WAITING:
@@ -108,7 +115,7 @@ def _turn(data: Data, at: datetime | None, session: _Session) -> Happening:
     )
 
 
-def _person_or_session(type_: str, data: Data) -> Happening:
+def _person_or_session(type_: str, data: Data, session: _Session) -> Happening:
     match type_:
         case SessionCreated.TYPE:
             return Happening(what=f"session of {_owner(data)} in {_room(data)}", style="cyan")
@@ -117,13 +124,13 @@ def _person_or_session(type_: str, data: Data) -> Happening:
         case SessionEnded.TYPE:
             return Happening(what=f"session has ended: {data['session']['end_reason']}", style="cyan")
         case ParticipantJoined.TYPE:
-            return Happening(what=f"{data['participant']['identity']} has come", style="magenta")
+            return Happening(what=f"{_came(data, session)} has come", style="magenta")
         case ParticipantLeft.TYPE:
-            return Happening(what=f"{data['participant']['identity']} has gone", style="magenta")
+            return Happening(what=f"{session.who(data)} has gone", style="magenta")
         case TrackPublished.TYPE:
-            return Happening(what=f"{_track(data)} is on", style="blue")
+            return Happening(what=f"{_track(data, session)} is on", style="blue")
         case TrackUnpublished.TYPE:
-            return Happening(what=f"{_track(data)} is off", style="blue")
+            return Happening(what=f"{_track(data, session)} is off", style="blue")
         case _:
             return Happening(what=type_)
 
@@ -136,8 +143,18 @@ def _room(data: Data) -> str:
     return f"room {data['session']['room_name']}"
 
 
-def _track(data: Data) -> str:
-    return f"{data['participant']['identity']}'s {data['track']['source']} ({data['track']['type']})"
+def _came(data: Data, session: _Session) -> str:
+    """Both, once: what is told later has the name alone."""
+    identity, name = data["participant"]["identity"], data["participant"]["name"]
+    if not name or name == identity:
+        return str(identity)
+    session.names[identity] = name
+    return f"{name} ({identity})"
+
+
+def _track(data: Data, session: _Session) -> str:
+    kind, source = data["track"]["type"], str(data["track"]["source"]).replace("_", " ")
+    return f"{session.who(data)}'s {source}" + ("" if source in _PLAIN else f" ({kind})")
 
 
 def _since(start: datetime | None, end: datetime | None) -> timedelta | None:

@@ -10,23 +10,34 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from schemas.times import parse_time
 
 Thing = Mapping[str, Any]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _NOTHING = "-"
+GAP = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column: `of` gives its value for a thing; `style` is rich's, for terminals."""
+    """One column: `of` gives its value for a thing. The rest is for terminals: `style` is rich's, `short` makes the
+    value handier, and of the `spare` ones as many are left out, lowest first, as a narrow terminal asks for."""
 
     title: str
     of: Callable[[Thing], Any]
     style: str = ""
+    short: Callable[[Any], Any] = lambda value: value
+    spare: int = 0
+
+    def text(self, thing: Thing) -> str:
+        """As a terminal shows it."""
+        return cell(self.short(self.of(thing)))
 
 
 class Output:
@@ -89,16 +100,36 @@ class Output:
         if not things:
             self.console.print(Text(none, "dim"))
             return
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for column in columns:
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
+        kept = fitting(columns, things, self.console.width)
+        for column in kept:
             table.add_column(column.title, style=column.style, overflow="fold")
         for thing in things:
-            table.add_row(*(Text(cell(column.of(thing))) for column in columns))
+            table.add_row(*(Text(column.text(thing)) for column in kept))
         self.console.print(table, soft_wrap=False)
 
     def _write(self, line: str) -> None:
         self._out.write(line + "\n")
         self._out.flush()
+
+
+def fitting(columns: Sequence[Column], things: Sequence[Thing], width: int) -> list[Column]:
+    """Those that are shown on a terminal of this width: all that are not spare, and the others while there is room."""
+    widths = {
+        column: max(map(cell_len, (column.title, *(column.text(thing) for thing in things))))
+        for column in columns
+    }
+    kept = list(columns)
+    for column in sorted((one for one in columns if one.spare), key=lambda one: one.spare):
+        if sum(widths[one] for one in kept) + GAP * (len(kept) - 1) <= width:
+            break
+        kept.remove(column)
+    return kept
+
+
+def moment(time: str | None) -> str | None:
+    """A time of June's as a person here reads it: `Nov 28 19:00:00`."""
+    return None if time is None else f"{parse_time(time).astimezone():%b %d %H:%M:%S}"
 
 
 def clean(text: str) -> str:

@@ -41,7 +41,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What is seen of a part at a moment. `why`: what it waits for, or how it ended."""
+    """What is seen of a part at a moment. `why`: what it waits for or works without, or how it ended."""
 
     state: State
     why: str = ""
@@ -72,12 +72,12 @@ class Part:
             return Status(state=State.DRAINING)
         if self.admin_url is None:
             return Status(state=State.RUNNING)
-        reasons = await _reasons(session, f"{self.admin_url}/readyz")
-        if reasons == []:
+        told = await _told(session, f"{self.admin_url}/readyz")
+        why = "; ".join(f"{name}: {reason}" for name, reason in told.reasons.items())
+        if told.ready:
             self.was_ready = True
-            return Status(state=State.READY)
-        state = State.NOT_READY if self.was_ready else State.STARTING
-        return Status(state=state, why="; ".join(reasons or []))
+            return Status(state=State.READY, why=why)
+        return Status(state=State.NOT_READY if self.was_ready else State.STARTING, why=why)
 
     def drain(self) -> None:
         """Ask it to finish and end. A second time would cut it off."""
@@ -138,18 +138,26 @@ async def drained(parts: list[Part]) -> bool:
     return all(part.process.returncode == 0 for part in parts)
 
 
-async def _reasons(session: aiohttp.ClientSession, url: str) -> list[str] | None:
-    """Why it is not ready, nothing when it is; None when it does not answer."""
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What `/readyz` says: `reasons` for what is not well, those that a part can do without among them."""
+
+    ready: bool = False
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+async def _told(session: aiohttp.ClientSession, url: str) -> _Told:
+    """Not ready, for no reason, where nothing answers."""
     try:
         async with asyncio.timeout(_ANSWER_S), session.get(url) as answer:
-            told: Any = json.loads(await answer.read())
+            body: Any = json.loads(await answer.read())
             ready = answer.status == 200
     except (aiohttp.ClientError, TimeoutError, ValueError):
-        return None
-    if ready:
-        return []
-    checks = told.get("checks", {}) if isinstance(told, dict) else {}
-    return [f"{name}: {reason}" for name, reason in checks.items() if reason != "ok"] or ["not ready"]
+        return _Told()
+    if not isinstance(body, dict):
+        return _Told(ready=ready)
+    checks = {**body.get("checks", {}), **body.get("info", {})}
+    return _Told(ready=ready, reasons={name: reason for name, reason in checks.items() if reason != "ok"})
 
 
 def _end_with_the_starter() -> None:

@@ -22,6 +22,7 @@ SAMPLE_RATE_HZ = 48_000
 _FRAME_SAMPLES = SAMPLE_RATE_HZ // 100
 _HEARING_RATE_HZ = 16_000
 _POLL_S = 0.01
+_HUSHED_WITHIN_S = 1
 
 MOMENT = timedelta(milliseconds=100)
 """How long a piece of sound is whose loudness is told."""
@@ -36,7 +37,7 @@ class HeadlessParticipant:
 
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
-        self._speaking: dict[str, asyncio.Task[None]] = {}
+        self._speaking: dict[str, _Voice] = {}
         self._gone = asyncio.Event()
         room.on("disconnected", lambda *_: self._gone.set())
 
@@ -90,14 +91,12 @@ class HeadlessParticipant:
         published = await self._room.local_participant.publish_track(
             track, rtc.TrackPublishOptions(source=source)
         )
-        self._speaking[published.sid] = asyncio.create_task(
-            _feed(audio, signal), name=f"speaks {published.sid}"
-        )
+        self._speaking[published.sid] = _Voice(audio, signal)
         return published.sid
 
     async def hush(self, track_sid: str) -> None:
         """Unpublish the track."""
-        await _cancelled(self._speaking.pop(track_sid))
+        await self._speaking.pop(track_sid).hush()
         await self._room.local_participant.unpublish_track(track_sid)
 
     async def hear(
@@ -155,7 +154,7 @@ class HeadlessParticipant:
     async def leave(self) -> None:
         """Go, and let LiveKit know. Idempotent."""
         for track_sid in list(self._speaking):
-            await _cancelled(self._speaking.pop(track_sid))
+            await self._speaking.pop(track_sid).hush()
         if self.connected:
             await self._room.disconnect()
 
@@ -195,10 +194,30 @@ def voice_like(seconds: float, *, pitch_hz: float = 140.0) -> npt.NDArray[np.int
     return (harmonics * syllables * 11_000).astype(np.int16)
 
 
-async def _feed(audio: rtc.AudioSource, signal: npt.NDArray[np.int16] | None) -> None:
-    for samples in _frames(voice_like(1.0) if signal is None else signal):
-        # Waits while the source's own buffer is full, so this runs at the speed of speech.
-        await audio.capture_frame(rtc.AudioFrame(samples.tobytes(), SAMPLE_RATE_HZ, 1, _FRAME_SAMPLES))
+class _Voice:
+    """Feeds a source with a signal, over and over, until it is hushed."""
+
+    def __init__(self, audio: rtc.AudioSource, signal: npt.NDArray[np.int16] | None) -> None:
+        self._audio = audio
+        self._enough = False
+        self._task = asyncio.create_task(
+            self._feed(voice_like(1.0) if signal is None else signal), name="speaks"
+        )
+
+    async def hush(self) -> None:
+        """Between two frames: a frame that is given up makes LiveKit's library complain when the process ends."""
+        self._enough = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HUSHED_WITHIN_S):
+                await self._task
+
+    async def _feed(self, signal: npt.NDArray[np.int16]) -> None:
+        for samples in _frames(signal):
+            if self._enough:
+                return
+            # Waits while the source's own buffer is full, so this runs at the speed of speech.
+            frame = rtc.AudioFrame(samples.tobytes(), SAMPLE_RATE_HZ, 1, _FRAME_SAMPLES)
+            await self._audio.capture_frame(frame)
 
 
 def _frames(signal: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.int16]]:
@@ -206,12 +225,6 @@ def _frames(signal: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.int16]]:
     while True:
         for start in range(0, len(whole), _FRAME_SAMPLES):
             yield whole[start : start + _FRAME_SAMPLES]
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 async def _stay(url: str, token: str) -> None:

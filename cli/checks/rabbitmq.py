@@ -103,7 +103,7 @@ def _workers(counts: Counts) -> list[Finding]:
 
 def _services(counts: Counts) -> list[Finding]:
     return [
-        ok(f"{name} services", f"{_consumers(counts, queue)} take jobs")
+        ok(f"{name} services", f"{_consumers(counts, queue)} ready to take jobs")
         if _consumers(counts, queue)
         else warning(
             f"{name} services",

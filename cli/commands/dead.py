@@ -38,8 +38,8 @@ COLUMNS = (
     Column(title="age", of=lambda letter: age(letter["age_s"])),
     Column(title="reason", of=lambda letter: letter["reason"], style="red"),
     Column(title="type", of=lambda letter: letter["type"]),
-    Column(title="attempts", of=lambda letter: letter["attempts"], style="dim"),
-    Column(title="from", of=lambda letter: letter["origin_exchange"], style="dim"),
+    Column(title="attempts", of=lambda letter: letter["attempts"], style="dim", spare=1),
+    Column(title="from", of=lambda letter: letter["origin_exchange"], style="dim", spare=2),
     Column(title="error", of=lambda letter: letter["error"]),
 )
 DONE_COLUMNS = (

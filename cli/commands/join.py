@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App
 from rich.text import Text
 
-from cli.asking import DEFAULT_TIMEOUT_S, asking
+from cli.asking import DEFAULT_TIMEOUT_S, asking, ended
 from cli.failures import CommandFailed, ExitCode, usage
 from cli.help import CONVERSATIONS
 from cli.output import Output, clean
@@ -118,7 +118,7 @@ async def _join(
     token = await asking(world, *way_in, timeout_s=timeout_s)
     if token["access_token"] is None:
         raise CommandFailed(
-            ExitCode.REFUSED, "failed_precondition", "there is no token: the session has ended"
+            ExitCode.REFUSED, "failed_precondition", "there is no token: the session has ended", hint=ended()
         )
     try:
         async with joined(token["livekit_url"], token["access_token"]) as person:

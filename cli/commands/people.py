@@ -7,7 +7,7 @@ from cyclopts import App
 from cli.asking import DEFAULT_TIMEOUT_S, ask
 from cli.commands.session import IdempotencyKey
 from cli.help import CONVERSATIONS
-from cli.output import Column, Thing
+from cli.output import Column, Thing, moment
 from cli.world import Json, TimeoutS, World
 from schemas.commands import GuestTokenCreate, ParticipantList, ParticipantRemove, RoomGet
 
@@ -24,11 +24,11 @@ def _track(track: Thing) -> str:
 COLUMNS = (
     Column(title="identity", of=lambda person: person["identity"], style="bold"),
     Column(title="name", of=lambda person: person["name"]),
-    Column(title="kind", of=lambda person: person["kind"]),
-    Column(title="state", of=lambda person: person["state"]),
-    Column(title="joined", of=lambda person: person["joined_at"], style="dim"),
+    Column(title="kind", of=lambda person: person["kind"], spare=4),
+    Column(title="state", of=lambda person: person["state"], spare=3),
+    Column(title="joined", of=lambda person: person["joined_at"], style="dim", short=moment, spare=2),
     Column(title="tracks", of=_tracks),
-    Column(title="sid", of=lambda person: person["sid"], style="dim"),
+    Column(title="sid", of=lambda person: person["sid"], style="dim", spare=1),
 )
 
 

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from cli.asking import DEFAULT_TIMEOUT_S, Result, ask
 from cli.failures import usage
 from cli.help import CONVERSATIONS
-from cli.output import Column, Thing
+from cli.output import Column, Thing, moment
 from cli.world import Json, Positive, TimeoutS, World, flag
 from schemas.commands import SessionCreate, SessionDelete, SessionGet, SessionList
 
@@ -28,9 +28,9 @@ COLUMNS = (
     Column(title="session", of=lambda session: session["session_id"], style="bold"),
     Column(title="status", of=lambda session: session["status"]),
     Column(title="user", of=lambda session: session["user_id"]),
-    Column(title="room", of=lambda session: session["room_name"]),
-    Column(title="origin", of=lambda session: session["origin"], style="dim"),
-    Column(title="created", of=lambda session: session["created_at"], style="dim"),
+    Column(title="room", of=lambda session: session["room_name"], spare=2),
+    Column(title="origin", of=lambda session: session["origin"], style="dim", spare=1),
+    Column(title="created", of=lambda session: session["created_at"], style="dim", short=moment, spare=3),
     Column(title="ended", of=lambda session: session["end_reason"]),
 )
 

@@ -7,7 +7,9 @@ end of its log says why.
 import asyncio
 import os
 import secrets
+import shutil
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
     from cli.parts import Part, Status
 
 WEBHOOK_PATH = "/api/livekit-webhooks"
+TOLD = (
+    "JUNE_AMQP_URL",
+    "LIVEKIT_WS_URL",
+    "LIVEKIT_API_KEY",
+    "LIVEKIT_API_SECRET",
+    "JUNE_API_DEV",
+    "JUNE_RABBITMQ_MANAGEMENT_URL",
+)
 LOOK_EVERY_S = 0.5
 STYLES = {"ready": "green", "running": "green", "starting": "yellow", "draining": "yellow"}
 
@@ -137,10 +147,22 @@ def _ingress(env: Mapping[str, str]) -> dict[str, str]:
 def _tell_how_to_ask(world: World, env: Mapping[str, str]) -> None:
     """The secret is made for this run, on loopback; without it nobody could use `june doctor` beside it."""
     world.say("In another terminal:")
-    for name in ("JUNE_AMQP_URL", "LIVEKIT_WS_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "JUNE_API_DEV"):
+    for name in TOLD:
         if name in env:
             world.say(f"  export {name}={env[name]}")
-    world.say("  june session create ann")
+    world.say(f"  {program()} session create ann")
+
+
+def program() -> str:
+    """How this program is called from here."""
+    called = Path(sys.argv[0])
+    if called.name != "june":
+        return "june"
+    found = shutil.which("june")
+    if found is not None and called.exists() and Path(found).samefile(called):
+        return "june"
+    here = called.absolute()
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
 
 
 @contextmanager

@@ -4,9 +4,10 @@ Promises: nothing is missed or told twice while it runs, whatever happens to the
 stream has any number of readers.
 """
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -21,12 +22,14 @@ from cli.happenings import Happening, Teller
 from cli.help import LOOKING
 from cli.output import Output, clean
 from cli.world import PATIENCE, Json, Positive, World, broker_at
+from messaging.connection import Broker
 from messaging.stream import Offset, StreamReader, tail
 from schemas.envelope import Envelope, decode
 from schemas.errors import MessageInvalid
 from schemas.times import format_time, parse_time
 from schemas.topology import EVENTS_LOG
 
+LOOK_EVERY_S = 1.0
 _AGO = re.compile(r"(\d{1,6})(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -127,13 +130,33 @@ async def _watch(world: World, wish: Wish, *, follow: bool, limit: int | None, o
                 await reader.open(patience=PATIENCE)
             if output.is_terminal and follow:
                 world.say("Watching. Ctrl-C ends it.")
-            async with aclosing(_bodies(reader, end)) as bodies:
+            async with _outages_told(world, broker), aclosing(_bodies(reader, end)) as bodies:
                 async for body in bodies:
                     told += _told(output, teller, wish, body)
                     if limit is not None and told >= limit:
                         return
         finally:
             await reader.close()
+
+
+@asynccontextmanager
+async def _outages_told(world: World, broker: Broker) -> AsyncIterator[None]:
+    """Whoever looks on while nothing comes must know whether nothing happens."""
+
+    async def look() -> None:
+        connected = True
+        while True:
+            if broker.connected != connected:
+                connected = broker.connected
+                world.say("RabbitMQ is back." if connected else "RabbitMQ is away; waiting for it.")
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    looking = asyncio.create_task(look(), name="outages are told")
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
 
 
 async def _bodies(reader: StreamReader, end: int | None) -> AsyncGenerator[bytes, None]:
@@ -158,18 +181,24 @@ def _told(output: Output, teller: Teller, wish: Wish, body: bytes) -> bool:
     if output.is_json:
         output.json(from_json(body))
     else:
-        output.line(_line(envelope, happening, plain=not output.is_terminal))
+        output.line(
+            _plain(envelope, happening) if not output.is_terminal else _styled(wish, envelope, happening)
+        )
     return True
 
 
-def _line(envelope: Envelope, happening: Happening, *, plain: bool) -> Text | str:
-    session, took = envelope.subject or "-", _took(happening)
-    if plain:
-        at = "-" if envelope.time is None else format_time(envelope.time)
-        return "\t".join(map(clean, (at, session, envelope.type, happening.what, took or "-")))
+def _plain(envelope: Envelope, happening: Happening) -> str:
+    at = "-" if envelope.time is None else format_time(envelope.time)
+    values = (at, envelope.subject or "-", envelope.type, happening.what, _took(happening) or "-")
+    return "\t".join(map(clean, values))
+
+
+def _styled(wish: Wish, envelope: Envelope, happening: Happening) -> Text:
+    """Of one session that was asked for nobody needs to be told which it is."""
+    took = _took(happening)
     return Text.assemble(
         (f"{_local(envelope.time)}  ", "dim"),
-        (f"{clean(session):<24}  ", "dim"),
+        (f"{clean(envelope.subject or '-'):<28}  " if wish.session is None else "", "dim"),
         (clean(happening.what), happening.style),
         (f"  {took}" if took else "", "bold"),
     )

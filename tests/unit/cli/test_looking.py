@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from cli import docs
+from cli.commands.session import COLUMNS
 from cli.commands.watch import Wish
 from cli.dead_letters import Letter, age, check_choice, chosen, key_of, readable_body
 from cli.failures import CommandFailed
@@ -60,6 +61,26 @@ def test_a_turn_is_told_with_how_long_it_took_since_it_was_said() -> None:
     teller.tell(event("june.transcript.added.v1", {"participant": WHO, "text": "hello"}))
     told = teller.tell(event("june.turn.completed.v1", {"text": "hi", "spoken": True}, ms=900))
     assert (told.what, told.took) == ("answered and spoken: hi", timedelta(milliseconds=900))
+
+
+def test_a_participant_is_told_by_its_name_once_that_is_known() -> None:
+    """With the identity where it comes, and by the identity alone where it has no name."""
+    teller, guest = Teller(), {"sid": "PA_2", "identity": "guest_1"}
+    track = {"type": "audio", "source": "screen_share_audio"}
+    told = [
+        teller.tell(event("june.participant.joined.v1", {"participant": {**guest, "name": "Bob"}})),
+        teller.tell(event("june.transcript.added.v1", {"participant": guest, "text": "hello"})),
+        teller.tell(event("june.track.published.v1", {"participant": guest, "track": track})),
+        teller.tell(event("june.participant.joined.v1", {"participant": {**WHO, "name": ""}})),
+        teller.tell(event("june.participant.left.v1", {"participant": guest})),
+    ]
+    assert [one.what for one in told] == [
+        "Bob (guest_1) has come",
+        "Bob said: hello",
+        "Bob's screen share audio (audio) is on",
+        "ann has come",
+        "Bob has gone",
+    ]
 
 
 def test_the_end_of_a_session_ends_what_is_remembered_of_it() -> None:
@@ -153,6 +174,20 @@ def test_no_token_of_a_dead_letter_is_shown() -> None:
 def test_ages_are_told_in_their_largest_unit(seconds: int, told: str) -> None:
     """Cut, not rounded."""
     assert age(seconds) == told
+
+
+@pytest.mark.parametrize("width", [200, 110, 80, 60])
+def test_a_table_keeps_ids_whole_on_a_narrow_terminal(width: int) -> None:
+    """Columns that can be spared make room, the least wanted first; what is left is one line for each thing."""
+    sessions = [{**SESSION, "session_id": "ses_" + "a" * 24, "room_name": "ses_" + "b" * 24}] * 2
+    out = io.StringIO()
+    output = Output(out, as_json=False)
+    output.console = Console(file=out, force_terminal=True, width=width, no_color=True)
+    output.things(sessions, COLUMNS, none="")
+    head, *lines = out.getvalue().splitlines()
+    assert all("ses_" + "a" * 24 in line for line in lines)
+    assert len(lines) == 2
+    assert ("origin" in head, "room" in head) == (width == 200, width >= 110)
 
 
 def test_a_terminal_shows_a_token_whole() -> None:
