@@ -13,13 +13,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
+from cli.checks.finding import Verdict
 from cli.main import run
 from cli.world import World
 from deploy.servers import RabbitMQ, free_port, free_ports
+from deploy.servers.rabbitmq_management import Management
 from tests.e2e.client import Client, command
 from tests.e2e.installation import Installation, installed
 from tests.e2e.processes import ROOT, without_ours
@@ -248,9 +251,16 @@ async def test_a_letter_that_cannot_go_back_is_kept(june: June, client: Client) 
     assert (await june("dead", "drop", "--all")).code == 0
 
 
-async def test_doctor_finds_an_installation_well(june: June, installation: Installation) -> None:
+@pytest.fixture
+def manager(june: June, rabbitmq_server: RabbitMQ) -> June:
+    """`june` that can ask RabbitMQ's management API, too."""
+    assert rabbitmq_server.management_url
+    return June(env={**june.env, "JUNE_RABBITMQ_MANAGEMENT_URL": rabbitmq_server.management_url})
+
+
+async def test_doctor_finds_an_installation_well(manager: June) -> None:
     """LiveKit really calls us; nobody takes jobs here, which is a warning; the exit code is 0."""
-    ran = await june("doctor", "--json")
+    ran = await manager("doctor", "--json")
     found = {one["about"]: one for one in ran.json}
     assert ran.code == 0, ran
     assert {one["verdict"] for one in ran.json} == {"ok", "warning"}, ran
@@ -259,7 +269,34 @@ async def test_doctor_finds_an_installation_well(june: June, installation: Insta
         "AI services",
         "TTS services",
     }
-    assert {"webhooks", "database", "spool", "clock", "topology", "alarms", "workers"} <= set(found)
+    assert {"webhooks", "database", "spool", "clock", "topology", "alarms", "workers", "policies"} <= set(
+        found
+    )
+
+
+async def test_doctor_finds_a_policy_that_loses_messages(
+    manager: June, rabbitmq_server: RabbitMQ, installation: Installation
+) -> None:
+    """As RabbitMQ says that it acts on it, and well again without it."""
+    url = urlsplit(installation.amqp_url)
+    assert rabbitmq_server.management_url
+    api = Management(rabbitmq_server.management_url, url.username or "", url.password or "")
+    policy = f"policies{url.path}/short"
+    api.call("PUT", policy, {"pattern": "^june", "definition": {"max-length": 10}, "apply-to": "queues"})
+    try:
+        assert "max-length 10 of the policy short" in await _policies(manager, Verdict.BAD)
+    finally:
+        api.call("DELETE", policy)
+    await _policies(manager, Verdict.OK)
+
+
+async def _policies(june: June, verdict: Verdict) -> str:
+    """What doctor says of them, once the management API has seen the change."""
+    async with asyncio.timeout(ENDS_WITHIN_S):
+        while True:
+            (found,) = [one for one in (await june("doctor", "--json")).json if one["about"] == "policies"]
+            if found["verdict"] == verdict:
+                return str(found["text"])
 
 
 async def test_doctor_says_how_to_mend_what_is_wrong(june: June, tmp_path: Path) -> None:
