@@ -231,9 +231,10 @@ class _Up:
                 loop.add_signal_handler(number, _kill, parts)
             self._world.say("Draining.")
             in_order = await children.drained(parts)
-        for part in dead:
-            self._world.say(f"{part.name} ended with exit code {part.process.returncode}; its log ends:")
-            self._world.say(clean_lines(part.last_words()))
+        for part in parts:
+            if part in dead or part.process.returncode != 0:
+                self._world.say(f"{part.name} {_end(part, by_itself=part in dead)}; its log ends:")
+                self._world.say(clean_lines(part.last_words()))
         return ExitCode.OK if in_order and not dead else ExitCode.REFUSED
 
     async def _look_after(self, parts: "list[Part]") -> None:
@@ -272,6 +273,13 @@ class _Up:
                     self._output.json(thing)
                 else:
                     self._output.line("\t".join(clean(value or "-") for value in thing.values()))
+
+
+def _end(part: "Part", *, by_itself: bool) -> str:
+    """How it ended, in words."""
+    code = part.process.returncode
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return how if by_itself else f"did not drain: it {how}"
 
 
 def _kill(parts: "list[Part]") -> None:
