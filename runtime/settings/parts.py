@@ -134,7 +134,9 @@ class LeaseSettings(Settings):
     """For how long a job is given. The workers give it; the HTTP API only tells it to the live page."""
 
     job_lease: WholeSeconds = setting(
-        "JUNE_JOB_LEASE_S", "Seconds within which whoever holds a job must report; one value for all parts", default="30"
+        "JUNE_JOB_LEASE_S",
+        "Seconds within which whoever holds a job must report; one value for all parts",
+        default="30",
     )
 
 
