@@ -16,6 +16,7 @@ from pydantic_core import from_json
 
 from schemas.envelope import Envelope, decode
 from schemas.errors import MessageInvalid, TypeUnknown
+from schemas.limits import ID_MAX_BYTES
 from schemas.reports import parse_report
 from worker.application.moments import MOMENT_TYPE, read_moment
 from worker.application.observations import OBSERVATION_TYPE, read_observation
@@ -69,6 +70,9 @@ def _read_webhook(
         return Refused(reason="unreadable", error="a webhook needs `id` and `event`")
     if "\0" in event_id:
         return Refused(reason="unreadable", error="`id` holds a NUL character")
+    if max(len(event_id.encode()), len(event.encode())) > ID_MAX_BYTES:
+        # The ingress lets none through; whoever else publishes into a partition must not stop it.
+        return Refused(reason="unreadable", error=f"`id` or `event` is over {ID_MAX_BYTES} bytes")
     try:
         fact = read_webhook(payload, now)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -148,7 +149,8 @@ async def test_a_hanging_postgres_fails_the_check(own_postgres: Postgres, store:
     await eventually_ready(store)
 
 
-async def test_a_refused_value_is_permanent(store: SqlStore) -> None:
-    """PostgreSQL cannot hold NUL: that is no outage, and the same again is as wrong."""
+@pytest.mark.parametrize("key", ["a\0b", random.Random(1).randbytes(4_000).hex()], ids=["NUL", "long"])
+async def test_a_refused_value_is_permanent(store: SqlStore, key: str) -> None:
+    """PostgreSQL cannot hold NUL, nor a long text in an index: that is no outage, and the same again is as wrong."""
     with pytest.raises(Permanent):
-        await store.run(lambda tx: tx.mark_seen("a\0b", NOW))
+        await store.run(lambda tx: tx.mark_seen(key, NOW))

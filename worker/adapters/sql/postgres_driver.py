@@ -66,7 +66,7 @@ class PostgresDriver:
         match error:
             case pg.SerializationFailure() | pg.DeadlockDetected() | pg.UniqueViolation():
                 return Conflict(_name(error))
-            case psycopg.IntegrityError() | psycopg.DataError():
+            case psycopg.IntegrityError() | psycopg.DataError() | pg.ProgramLimitExceeded():
                 return Permanent(_name(error))
             case psycopg.Error():
                 return StoreUnavailable(_name(error, str(error)))

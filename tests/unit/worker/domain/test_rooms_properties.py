@@ -86,7 +86,7 @@ def test_whatever_is_told_of_rooms(adopt_rooms: bool, steps: list[RoomFact | str
 
 
 def _do(domain: MemoryDomain, step: RoomFact | str, room: str) -> None:
-    live = domain.tables.live_session(ROOM)  # type: ignore[arg-type]
+    live = domain.tables.live_session(ROOM)
     match step:
         case "reserve" if live is None:
             name = SessionId(f"s-{len(domain.tables.sessions)}")
@@ -112,7 +112,7 @@ def _do(domain: MemoryDomain, step: RoomFact | str, room: str) -> None:
 def _one_lives(domain: MemoryDomain) -> None:
     """What is live is in the live session's room, and a job is about a live track of somebody who is there."""
     tables = domain.tables
-    session = tables.live_session(ROOM)  # type: ignore[arg-type]
+    session = tables.live_session(ROOM)
     here = session.room_sid if session is not None and session.missing_since is None else None
     for room in map(RoomSid, ROOMS):
         people = {each.sid for each in tables.live_participants(room)}
