@@ -48,11 +48,13 @@ class Broker:
         return self.publishing.blocked
 
     async def start(self) -> None:
-        """Connect, and return when both connections are up, however long that takes."""
-        self.publishing.start()
-        self.consuming.start()
-        await self.publishing.connection(patience=None)
-        await self.consuming.connection(patience=None)
+        """Connect, and return when both connections are up, however long that takes.
+
+        One after the other: a broker that is not there is said once, and not by each.
+        """
+        for link in (self.publishing, self.consuming):
+            link.start()
+            await link.connection(patience=None)
 
     async def close(self) -> None:
         """Close both. Stop consumers first, else what they hold is delivered again. Idempotent."""

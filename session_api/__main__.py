@@ -4,6 +4,11 @@ Promises: listens at once, and answers 503 until RabbitMQ is there; declares the
 streams, stops listening, lets requests in progress get their answer, and leaves.
 """
 
+from runtime import early
+
+if __name__ == "__main__":
+    early.leave_on_signals()
+
 import asyncio
 from datetime import timedelta
 from typing import Final

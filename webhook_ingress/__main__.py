@@ -5,6 +5,11 @@ it stops listening, lets requests in progress get their answer, and leaves; what
 next process. Refuses to start on a spool that another process has.
 """
 
+from runtime import early
+
+if __name__ == "__main__":
+    early.leave_on_signals()
+
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -55,11 +55,11 @@ class SqlStore:
                 break
             except StoreUnavailable as outage:
                 if tries % _SAY_EVERY == 0:
-                    _log.warning("waiting for the database", database=self._name, error=str(outage))
+                    _log.warning("database.waiting", database=self._name, error=str(outage))
             tries += 1
             await asyncio.sleep(_RETRY_S)
         self._lanes.start()
-        _log.info("database ready", database=self._name)
+        _log.info("database.ready", database=self._name)
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
         """One work, one transaction; see the port."""

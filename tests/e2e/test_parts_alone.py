@@ -1,0 +1,96 @@
+"""Each part by itself, with no server anywhere: it waits, says so, and leaves when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.servers import free_port
+from tests.e2e.processes import Part, Parts
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("webhook_ingress", "worker", "session_api")
+FEW_SECONDS = timedelta(seconds=2.5)
+
+
+@pytest.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+    """Told of servers that are not there."""
+    nowhere = free_port()
+    env = {
+        "JUNE_AMQP_URL": f"amqp://guest:wonderland@127.0.0.1:{nowhere}/",
+        "JUNE_DATABASE_URL": f"sqlite:///{tmp_path / 'june.db'}",
+        "LIVEKIT_WS_URL": f"ws://127.0.0.1:{nowhere}",
+        "LIVEKIT_API_KEY": "key",
+        "LIVEKIT_API_SECRET": "secret-of-thirty-two-characters-or-more",
+        "JUNE_API_DEV": "true",
+        "JUNE_INGRESS_PORT": str(free_port()),
+        "JUNE_API_PORT": str(free_port()),
+        "JUNE_SPOOL_DIR": str(tmp_path / "spool"),
+    }
+    parts = Parts(env=env, directory=tmp_path)
+    yield parts
+    parts.kill()
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_signal_while_it_loads_is_exit_0(parts: Parts, name: str) -> None:
+    """Its modules are still being imported: there is nothing to drain, and SIGTERM is as good as later."""
+    part = await parts.start(name, ready=False)
+    await _until(part, lambda: _catches(part, signal.SIGTERM))
+    assert part.said == ""
+    await part.stop()
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_broker_that_is_missing_is_one_line_each_few_seconds(parts: Parts, name: str) -> None:
+    """It names where it looks, never the password; SIGTERM while it waits drains and exits 0."""
+    part = await parts.start(name, ready=False)
+    await _until(part, lambda: len(_lines(part, "broker.waiting")) >= 2)
+    first, second, *_ = _lines(part, "broker.waiting")
+    assert _at(second) - _at(first) > FEW_SECONDS
+    assert first["host"] == second["host"]
+    assert "wonderland" not in part.said
+    await part.stop()
+
+
+async def test_a_database_that_is_missing_is_said_too(parts: Parts) -> None:
+    """A worker waits for PostgreSQL as it does for RabbitMQ."""
+    url = f"postgresql://june:wonderland@127.0.0.1:{free_port()}/june"
+    part = await parts.start("worker", ready=False, JUNE_DATABASE_URL=url)
+    await _until(part, lambda: len(_lines(part, "database.waiting")) >= 2)
+    first, second, *_ = _lines(part, "database.waiting")
+    assert _at(second) - _at(first) > FEW_SECONDS
+    assert "wonderland" not in part.said
+    await part.stop()
+
+
+async def _until(part: Part, holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():
+            assert part.process.poll() is None, part.said
+            await asyncio.sleep(0.005)
+
+
+def _catches(part: Part, number: signal.Signals) -> bool:
+    """Whether the process has a handler of its own for the signal."""
+    status = Path(f"/proc/{part.process.pid}/status").read_text()
+    (caught,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(caught & 1 << number - 1)
+
+
+def _lines(part: Part, event: str) -> list[dict[str, Any]]:
+    lines = part.log.read_text().splitlines()
+    return [line for line in map(json.loads, lines) if line["event"] == event]
+
+
+def _at(line: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(line["timestamp"])
