@@ -12,11 +12,12 @@ ONCE ?=
 BIN := .venv/bin
 STAMP := .venv/.from-lock
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
-PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
+RUN_MODULE ?= $(BIN)/python -m
+PYTEST := $(RUN_MODULE) pytest --numprocesses $(JOBS) --dist loadscope
 SWITCHED_ON := $(filter-out 0,$(FAST))
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test lint docs format bench servers page lock clean
+.PHONY: help run up test coverage lint docs format bench servers page lock clean
 
 help: ## Says what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +38,12 @@ ifneq ($(SWITCHED_ON),)
 else
 	@$(BIN)/python -m deploy.servers exec -- $(PYTEST) $(ARGS)
 endif
+
+coverage: $(STAMP) ## Runs the tests as `make test` does, and says which lines and branches they leave out
+	@$(BIN)/coverage erase
+	@$(MAKE) --no-print-directory test RUN_MODULE='$(BIN)/coverage run -m'
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 lint: style types imports scripts ## Checks style, types, the rules of imports and the scripts
 .PHONY: style types imports scripts

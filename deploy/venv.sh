@@ -13,10 +13,16 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         exit 1
     fi
     sudo=
-    [ "$(id -u)" = 0 ] || sudo=sudo
+    if [ "$(id -u)" != 0 ]; then
+        sudo=sudo
+        if ! command -v sudo >/dev/null; then
+            echo "This Python has no venv, and there is no sudo: let root do 'apt-get install python3-venv' once." >&2
+            exit 1
+        fi
+    fi
     echo "installing python3-venv"
     $sudo apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get -qq -y --no-install-recommends install python3-venv >/dev/null
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install python3-venv >/dev/null
 fi
 echo "making .venv from requirements-dev.lock (a minute or two)"
 "$python" -m venv .venv

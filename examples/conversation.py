@@ -2,7 +2,10 @@
 
 A backend asks for a session; a person joins, speaks, hears an answer and leaves. Then everything stays up, to be tried,
 until Ctrl-C; with `--once` it ends. The exit code is 0, or 1 with the reason when a step did not happen by its
-deadline. No process is left behind, however this one ends.
+deadline, or when something ended that should stay up. No process is left behind, however this one ends.
+
+Servers that the environment names are used, and left as they were: JUNE_AMQP_URL, JUNE_DATABASE_URL (PostgreSQL), and
+LIVEKIT_WS_URL with its key and secret, which must post its webhooks to where JUNE_INGRESS_HOST and _PORT say.
 """
 
 import argparse
@@ -14,19 +17,20 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+from aio_pika.exceptions import AMQPError
 from livekit import rtc
 from rich.console import Console
 
-from deploy import servers
-from deploy.servers import InstallError, RabbitMQ, ServerError
+from deploy.servers import InstallError, ServerError
 from deploy.servers.processes import new_directory
 from deploy.servers.rabbitmq_management import ManagementError
 from examples.backend import Backend, Missing, Refused, Seen, connected
 from examples.participant import HeadlessParticipant, ParticipantError
+from examples.place import database, livekit_given, vhost
 from examples.stage import PartFailed, Stage, set_up
 from examples.timeline import Timeline
 
@@ -37,16 +41,8 @@ SPOKEN_WITHIN = timedelta(seconds=20)
 AUDIBLE_RMS = 0.01
 LOOK_AFTER_PARTS_EVERY_S = 1.0
 
-WENT_WRONG = (
-    Missing,
-    Refused,
-    ParticipantError,
-    PartFailed,
-    ServerError,
-    InstallError,
-    ManagementError,
-    rtc.ConnectError,
-)
+STEP_FAILED = (Missing, Refused, ParticipantError, rtc.ConnectError, AMQPError, ConnectionError)
+WENT_WRONG = (*STEP_FAILED, PartFailed, ServerError, InstallError, ManagementError)
 
 
 async def converse(backend: Backend, timeline: Timeline) -> dict[str, timedelta]:
@@ -122,25 +118,28 @@ def _since_webhook(backend: Backend, job: Seen) -> timedelta:
     return _between(received_ms / 1000 + monotonic_of_wall, job.at)
 
 
-async def play(stage: Stage, timeline: Timeline, *, once: bool) -> None:
-    """The conversation, then what may be tried. Raises `PartFailed`, too, when that is why a step did not happen."""
+async def play(stage: Stage, timeline: Timeline, *, check: Callable[[], None], once: bool) -> None:
+    """The conversation, then what may be tried. `check` raises for what should run and does not: where that is so, it
+    is why a step did not happen."""
     async with connected(stage.amqp_url, timeline.seen) as backend:
         try:
             timeline.figures(await converse(backend, timeline))
-        except Missing:
-            stage.check()
+        except STEP_FAILED as error:
+            check()
+            if isinstance(error, Missing) and stage.livekit.origin == "given":
+                raise Missing(f"{error}. Does LiveKit post its webhooks to {stage.webhook_url}?") from error
             raise
         if not once:
             _invite(stage, timeline)
-            await _stay(stage)
+            await _stay(check)
 
 
-async def _stay(stage: Stage) -> None:
-    """Until Ctrl-C, as long as every part runs."""
+async def _stay(check: Callable[[], None]) -> None:
+    """Until Ctrl-C, as long as everything runs."""
     enough = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, enough.set)
     while not enough.is_set():
-        stage.check()
+        check()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AFTER_PARTS_EVERY_S):
                 await enough.wait()
@@ -167,29 +166,32 @@ def _invite(stage: Stage, timeline: Timeline) -> None:
         timeline.note(line)
 
 
-@contextlib.contextmanager
-def _place(rabbit: RabbitMQ) -> Iterator[str]:
-    """A vhost of our own, so that nothing of another run is in the way."""
-    url = rabbit.new_vhost()
-    try:
-        yield url
-    finally:
-        if rabbit.origin == "given":
-            rabbit.delete_vhost(url)
-
-
 def _run(timeline: Timeline, *, once: bool) -> int:
     folder = new_directory("conversation")
     try:
         with (
-            servers.rabbitmq(progress=timeline.note) as rabbit,
-            _place(rabbit) as amqp_url,
-            set_up(amqp_url, folder, progress=timeline.note) as stage,
+            vhost(timeline.note) as place,
+            database(timeline.note) as database_url,
+            set_up(
+                place.amqp_url,
+                folder,
+                database_url=database_url,
+                given=livekit_given(),
+                progress=timeline.note,
+            ) as stage,
         ):
-            timeline.note(
-                f"RabbitMQ {rabbit.version}, livekit-server {stage.livekit.version}, {', '.join(stage.parts)}: ready\n"
+            livekit = (
+                "livekit-server"
+                if stage.livekit.origin == "given"
+                else f"livekit-server {stage.livekit.version}"
             )
-            asyncio.run(play(stage, timeline, once=once))
+            timeline.note(f"{place.broker}, {livekit}, {', '.join(stage.parts)}: ready\n")
+
+            def check() -> None:
+                place.check()
+                stage.check()
+
+            asyncio.run(play(stage, timeline, check=check, once=once))
     except WENT_WRONG as error:
         print(f"\nThe conversation stopped: {error}\nThe logs are in {folder}", file=sys.stderr)
         return 1

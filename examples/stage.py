@@ -2,7 +2,8 @@
 sample services, around a RabbitMQ that is there.
 
 Promises: each part is a process of its own, and none is left behind, however this process ends; ports are free ones,
-and one that is taken in between is no error. The parts' logs are in `folder`. Raises `PartFailed`.
+and one that is taken in between is no error; but where LiveKit is given, the ingress listens where that one posts.
+The parts' logs are in `folder`. Raises `PartFailed`.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ LOOK_EVERY_S = 0.02
 TAIL_LINES = 20
 TRIES_WITH_OTHER_PORTS = 3
 SERVICES = ("stt_service", "ai_service", "tts_service")
+INGRESS = ("JUNE_INGRESS_HOST", "JUNE_INGRESS_PORT")
 
 
 class PartFailed(Exception):
@@ -96,41 +98,58 @@ class Stage:
     parts: Mapping[str, Part]
 
     def check(self) -> None:
-        """Raises `PartFailed` for a part that runs no more."""
+        """Raises `PartFailed` for a part that runs no more, `ServerError` for LiveKit."""
         for part in self.parts.values():
             part.check()
+        self.livekit.check()
 
 
 @contextlib.contextmanager
-def set_up(amqp_url: str, folder: Path, *, progress: Progress = print) -> Iterator[Stage]:
-    """A stage for the time of the block. Raises `PartFailed`, or the servers' errors."""
-    key, secret = "june-sample", secrets.token_hex(24)
-    base = {"JUNE_AMQP_URL": amqp_url, "LIVEKIT_API_KEY": key, "LIVEKIT_API_SECRET": secret}
+def set_up(
+    amqp_url: str,
+    folder: Path,
+    *,
+    database_url: str | None = None,
+    given: Mapping[str, str] | None = None,
+    progress: Progress = print,
+) -> Iterator[Stage]:
+    """A stage for the time of the block. State is in a file of the folder where no database is named.
+
+    `given` names a LiveKit that is there, by its own settings, and where it posts (`JUNE_INGRESS_HOST`, `_PORT`).
+    Raises `PartFailed`, or the servers' errors.
+    """
+    livekit_key = _livekit_key(given or {})
+    base = {"JUNE_AMQP_URL": amqp_url, **livekit_key}
+    fixed = {name: given[name] for name in INGRESS if name in given} if given else {}
     with contextlib.ExitStack() as stack:
         # Before LiveKit, which must be told where to post when it starts.
         ingress, ingress_ports = _on_free_ports(
-            lambda ports: _ingress(base, ports, folder), "JUNE_INGRESS_PORT", "JUNE_ADMIN_PORT"
+            lambda ports: _ingress({**base, **ports, **fixed}, folder),
+            "JUNE_ADMIN_PORT",
+            *(() if given else ("JUNE_INGRESS_PORT",)),
         )
         stack.callback(ingress.stop)
-        webhook_url = f"http://127.0.0.1:{ingress_ports['JUNE_INGRESS_PORT']}{WEBHOOK_PATH}"
+        webhook_url = _webhook_url({**ingress_ports, **fixed})
         livekit = stack.enter_context(
             servers.livekit(
-                webhook_urls=[webhook_url], api_key=key, api_secret=secret, own=True, progress=progress
+                webhook_urls=[webhook_url],
+                api_key=livekit_key["LIVEKIT_API_KEY"],
+                api_secret=livekit_key["LIVEKIT_API_SECRET"],
+                own=not given,
+                progress=progress,
             )
         )
+        state = database_url or f"sqlite:///{folder / 'june.db'}"
+        worker_env = {**base, "LIVEKIT_WS_URL": livekit.ws_url, "JUNE_DATABASE_URL": state}
         worker, worker_ports = _on_free_ports(
-            lambda ports: _worker({**base, "LIVEKIT_WS_URL": livekit.ws_url}, ports, folder),
-            "JUNE_ADMIN_PORT",
+            lambda ports: _worker({**worker_env, **ports}, folder), "JUNE_ADMIN_PORT"
         )
         stack.callback(worker.stop)
-        parts = {"ingress": ingress, "worker": worker}
-        for name in SERVICES:
-            parts[name] = Part(
-                f"examples.{name}", env={"JUNE_AMQP_URL": amqp_url}, says="takes june.", folder=folder
-            )
-            stack.callback(parts[name].stop)
-        for part in parts.values():
-            part.wait_until_ready()
+        services = {name: _service(name, amqp_url, folder) for name in SERVICES}
+        for service in services.values():
+            stack.callback(service.stop)
+        for service in services.values():
+            service.wait_until_ready()
         yield Stage(
             amqp_url=amqp_url,
             livekit=livekit,
@@ -140,18 +159,31 @@ def set_up(amqp_url: str, folder: Path, *, progress: Progress = print) -> Iterat
                 "worker": f"http://127.0.0.1:{worker_ports['JUNE_ADMIN_PORT']}",
             },
             folder=folder,
-            parts=parts,
+            parts={"ingress": ingress, "worker": worker, **services},
         )
 
 
-def _ingress(base: Mapping[str, str], ports: Mapping[str, str], folder: Path) -> Part:
-    env = {**base, **ports, "JUNE_SPOOL_DIR": str(folder / "spool")}
-    return Part("webhook_ingress", env=env, says="ingress.ready", folder=folder)
+def _livekit_key(given: Mapping[str, str]) -> dict[str, str]:
+    own = {"LIVEKIT_API_KEY": "june-sample", "LIVEKIT_API_SECRET": secrets.token_hex(24)}
+    return {name: given.get(name, value) for name, value in own.items()}
 
 
-def _worker(base: Mapping[str, str], ports: Mapping[str, str], folder: Path) -> Part:
-    env = {**base, **ports, "JUNE_DATABASE_URL": f"sqlite:///{folder / 'june.db'}"}
+def _webhook_url(ingress: Mapping[str, str]) -> str:
+    host, port = ingress.get("JUNE_INGRESS_HOST", "127.0.0.1"), ingress.get("JUNE_INGRESS_PORT", "8080")
+    return f"http://{host}:{port}{WEBHOOK_PATH}"
+
+
+def _ingress(env: Mapping[str, str], folder: Path) -> Part:
+    spool = {"JUNE_SPOOL_DIR": str(folder / "spool")}
+    return Part("webhook_ingress", env={**env, **spool}, says="ingress.ready", folder=folder)
+
+
+def _worker(env: Mapping[str, str], folder: Path) -> Part:
     return Part("worker", env=env, says="worker.ready", folder=folder)
+
+
+def _service(name: str, amqp_url: str, folder: Path) -> Part:
+    return Part(f"examples.{name}", env={"JUNE_AMQP_URL": amqp_url}, says="takes june.", folder=folder)
 
 
 def _on_free_ports(

@@ -6,6 +6,7 @@ process starts those that its tests need. JUNE_TEST_FAST=1 leaves out every test
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -28,6 +29,11 @@ def pytest_report_header() -> list[str]:
     if support.fast():
         return ["servers: none, and no test that takes seconds (JUNE_TEST_FAST)"]
     return [f"server: {line}" for line in inventory.describe(chosen_versions())]
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """To import what the fast run leaves out as a whole takes seconds."""
+    return True if support.fast() and collection_path == Path(__file__).parent / "e2e" else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -53,6 +53,11 @@ class ContainerServer:
             raise ServerError(f"{self._container.name} is not running")
         return pid
 
+    def check(self) -> None:
+        self._container.reload()
+        if self._container.status == "exited":
+            raise self._failure("has ended")
+
     def kill(self) -> None:
         self._container.kill()
         self._container.wait()
@@ -76,9 +81,12 @@ class ContainerServer:
         while not self._ready():
             self._container.reload()
             if self._container.status == "exited" or time.monotonic() > deadline:
-                tail = self._container.logs(tail=25).decode(errors="replace")
-                raise ServerError(f"{self._container.name} did not start; its log ends:\n{tail}")
+                raise self._failure("did not start")
             time.sleep(LOOK_EVERY_S)
+
+    def _failure(self, what: str) -> ServerError:
+        tail = self._container.logs(tail=25).decode(errors="replace")
+        return ServerError(f"{self._container.name} {what}; its log ends:\n{tail}")
 
 
 @contextlib.contextmanager

@@ -15,6 +15,9 @@ class Controls(Protocol):
     def pid(self) -> int:
         """The server's own process. Raises when it does not run here."""
 
+    def check(self) -> None:
+        """Raises ServerError, with its last words, when it has ended by itself."""
+
     def kill(self) -> None:
         """As a crash; returns when it is gone."""
 
@@ -32,11 +35,14 @@ class Controls(Protocol):
 
 
 class Given:
-    """Controls of a server that was given: refuses them all."""
+    """Controls of a server that was given: refuses them all, and does not watch it."""
 
     @property
     def pid(self) -> int:
         raise NotOursError("the process of a server that was given by its URL is not known")
+
+    def check(self) -> None:
+        """Whoever gave it looks after it."""
 
     def kill(self) -> None:
         raise NotOursError("a server that was given by its URL is not killed")
@@ -67,6 +73,10 @@ class Controlled:
     def pid(self) -> int:
         """The server's own process, for CPU time and memory."""
         return self.controls.pid
+
+    def check(self) -> None:
+        """Raises ServerError, with its last words, when a server of ours has ended by itself."""
+        self.controls.check()
 
     def kill(self) -> None:
         """As a crash; returns when it is gone. Ports and data stay."""

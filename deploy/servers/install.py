@@ -105,11 +105,11 @@ def _debootstrap(root: Path, suite: str, package: str, progress: Progress) -> No
     debootstrap = debian_packages(("debootstrap",), tool, progress)
     part = root.with_suffix(".part")
     root.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run((*_as_root(), "rm", "-rf", "--one-file-system", part), check=True)
+    text = f"making a Debian {suite} with {package}"
+    _as_root(text, "rm", "-rf", "--one-file-system", str(part))
     alone = ("unshare", "--mount", "--propagation", "private")  # what it mounts goes with it, however it ends
     what = ("--variant=minbase", f"--include={package}", suite, str(part), DEBIAN_MIRROR)
-    text = f"making a Debian {suite} with {package}"
-    run((*_as_root(), *alone, str(debootstrap), *what), text, progress)
+    run((*_sudo(text), *alone, str(debootstrap), *what), text, progress)
     part.rename(root)
 
 
@@ -121,53 +121,62 @@ def _apt_install(names: tuple[str, ...], progress: Progress) -> None:
             "a Docker engine, or give the URLs of servers that run "
             "(JUNE_AMQP_URL, JUNE_DATABASE_URL, LIVEKIT_WS_URL)"
         )
-    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    text = f"apt-get install {' '.join(names)}"
+    # By `env`, because sudo lets no variable through.
+    quiet_apt = (*_sudo(text), "env", "DEBIAN_FRONTEND=noninteractive", apt, "-q")
     before = {name for name in names if _installed(name)}
-    with _no_service_starts():
-        run((*_as_root(), apt, "-q", "update"), "apt-get update", progress, env=env)
-        options = ("-q", "-y", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0")
-        run(
-            (*_as_root(), apt, *options, "install", *names),
-            f"apt-get install {' '.join(names)}",
-            progress,
-            env=env,
-        )
+    with _no_service_starts(text):
+        run((*quiet_apt, "update"), "apt-get update", progress)
+        options = ("-y", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0")
+        run((*quiet_apt, *options, "install", *names), text, progress)
     if systemctl := shutil.which("systemctl"):
-        for name in (
-            set(names) - before
-        ):  # ours are processes of our own; the system's would start with the machine
-            subprocess.run((*_as_root(), systemctl, "disable", name), check=False, capture_output=True)
+        # Ours are processes of our own; the system's would start with the machine.
+        for name in set(names) - before:
+            subprocess.run((*_sudo(text), systemctl, "disable", name), check=False, capture_output=True)
 
 
 @contextlib.contextmanager
-def _no_service_starts() -> Iterator[None]:
+def _no_service_starts(purpose: str) -> Iterator[None]:
     """Debian starts the services that it installs, unless this file says no."""
     if POLICY.exists() and POLICY.read_text() != POLICY_TEXT:
         yield
         return
-    subprocess.run(
-        (*_as_root(), "tee", POLICY), input=POLICY_TEXT, text=True, check=True, capture_output=True
-    )
-    subprocess.run((*_as_root(), "chmod", "755", POLICY), check=True)
+    _as_root(purpose, "tee", str(POLICY), given=POLICY_TEXT)
     try:
+        _as_root(purpose, "chmod", "755", str(POLICY))
         yield
     finally:
-        subprocess.run((*_as_root(), "rm", "-f", POLICY), check=True)
+        _as_root(purpose, "rm", "-f", str(POLICY))
 
 
 def _installed(package: str) -> bool:
     return subprocess.run(("dpkg", "-s", package), check=False, capture_output=True).returncode == 0
 
 
-def _as_root() -> tuple[str, ...]:
+def _as_root(purpose: str, *command: str, given: str = "") -> None:
+    """Runs a short command as root. Raises InstallError: why it could not, and the ways out."""
+    done = subprocess.run(
+        (*_sudo(purpose), *command), check=False, input=given, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise InstallError(_needs_root(purpose, done.stderr.strip() or f"it ended with {done.returncode}"))
+
+
+def _sudo(purpose: str) -> tuple[str, ...]:
+    """What to put in front of a command, so that root runs it. Raises InstallError where nothing helps."""
     if os.geteuid() == 0:
         return ()
     sudo = shutil.which("sudo")
     if sudo is None:
-        raise InstallError(
-            "something must be installed: run this once as root, or install sudo, or start a Docker engine"
-        )
+        raise InstallError(_needs_root(purpose, "there is no sudo"))
     return (sudo,)
+
+
+def _needs_root(purpose: str, problem: str) -> str:
+    return (
+        f"{purpose}: this needs root, and {problem}. Let root do it once (make servers), or start a Docker engine, "
+        "or give the URLs of servers that run (JUNE_AMQP_URL, JUNE_DATABASE_URL, LIVEKIT_WS_URL)"
+    )
 
 
 def run(

@@ -27,6 +27,7 @@ from deploy.servers.progress import Progress, step
 
 IMAGE = "postgres:15-alpine"
 OWNER = "june"
+ANSWER_WITHIN_S = 10
 SETTINGS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200"}
 
 
@@ -37,10 +38,13 @@ class Postgres(Controlled):
     url: str
 
     def new_database(self) -> str:
-        """The URL of an empty database with a new name."""
+        """The URL of an empty database with a new name. Raises ServerError where its user may not make one."""
         name = f"june_{secrets.token_hex(6)}"
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        except psycopg.Error as error:
+            raise ServerError(f"PostgreSQL made no database: {error}") from error
         return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     def drop_database(self, url: str) -> None:
@@ -174,5 +178,8 @@ def _answers(url: str) -> bool:
 
 
 def _version(url: str) -> str:
-    with psycopg.connect(url) as connection:
-        return connection.info.parameter_status("server_version") or "unknown"
+    try:
+        with psycopg.connect(url, connect_timeout=ANSWER_WITHIN_S) as connection:
+            return connection.info.parameter_status("server_version") or "unknown"
+    except psycopg.Error as error:
+        raise ServerError(f"PostgreSQL cannot be used: {error}") from error

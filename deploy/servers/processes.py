@@ -86,6 +86,11 @@ class NativeServer:
                 raise self._failure(f"did not answer within {START_WITHIN.total_seconds():.0f} s")
             time.sleep(LOOK_EVERY_S)
 
+    def check(self) -> None:
+        """Raises ServerError, with the last words of its log, when the server has ended by itself."""
+        if self._running().poll() is not None:
+            raise self._failure("has ended")
+
     def kill(self) -> None:
         """SIGKILL, for the server and all it started; returns when they are gone. Data and ports stay its
         own.

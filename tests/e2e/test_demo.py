@@ -10,14 +10,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
-from deploy.servers import RabbitMQ
+from deploy.servers import Postgres, RabbitMQ
 from deploy.servers.keeper import descendants
+from deploy.servers.rabbitmq_server import chosen_versions
 from examples.stage import ROOT
+from tests.conftest import StartLiveKit
 
 LATEST_S = 90
+NOWHERE = "http://127.0.0.1:1"
+
+one_broker = pytest.mark.parametrize("rabbitmq_version", chosen_versions()[-1:], indirect=True)
+"""For what has nothing to do with the broker's version."""
 
 
 @pytest.fixture
@@ -120,13 +128,97 @@ def test_no_process_is_left_behind(
     until(lambda: not alive(children), lambda: f"left: {[_command(pid) for pid in alive(children)]}")
 
 
+@pytest.mark.livekit
+@one_broker
+@pytest.mark.parametrize(
+    ("victim", "during", "reason"),
+    [
+        ("-m worker", "has room", "worker ended with 137"),
+        ("livekit-server", "next step", "livekit-server has ended"),
+    ],
+)
+def test_what_ends_too_soon_is_the_reason(
+    start: Callable[..., subprocess.Popen[str]],
+    rabbitmq_server: RabbitMQ,
+    tmp_path: Path,
+    victim: str,
+    during: str,
+    reason: str,
+) -> None:
+    """A part that dies in the conversation, or a server afterwards: exit code 1, and what it was."""
+    process = start(**given(rabbitmq_server))
+    until(lambda: during in said(tmp_path) or process.poll() is not None, lambda: said(tmp_path))
+    children = descendants(process.pid)
+    for pid in children:
+        if victim in _command(pid) and "guard.py" not in _command(pid) and "keeper.py" not in _command(pid):
+            os.kill(pid, signal.SIGKILL)
+    assert process.wait(LATEST_S) == 1, said(tmp_path)
+    assert f"The conversation stopped: {reason}" in said(tmp_path)
+    assert "Traceback" not in said(tmp_path)
+    until(lambda: not alive(children), lambda: f"left: {[_command(pid) for pid in alive(children)]}")
+
+
+@one_broker
+def test_servers_that_are_given_are_used_and_left_as_they_were(
+    start: Callable[..., subprocess.Popen[str]],
+    rabbitmq_server: RabbitMQ,
+    postgres_server: Postgres,
+    start_livekit: StartLiveKit,
+    free_port: Callable[[], int],
+    tmp_path: Path,
+) -> None:
+    """All three of them: no server is started, and no vhost and no database stays behind."""
+    port = str(free_port())
+    livekit = start_livekit(f"http://127.0.0.1:{port}/api/livekit-webhooks")
+    process = start(
+        **given(rabbitmq_server),
+        JUNE_DATABASE_URL=postgres_server.url,
+        JUNE_INGRESS_PORT=port,
+        LIVEKIT_WS_URL=livekit.ws_url,
+        LIVEKIT_API_KEY=livekit.api_key,
+        LIVEKIT_API_SECRET=livekit.api_secret,
+    )
+    until(lambda: "next step" in said(tmp_path) or process.poll() is not None, lambda: said(tmp_path))
+    children = descendants(process.pid)
+    assert not [pid for pid in children if "keeper.py" in _command(pid)]
+    (worker, *_) = [pid for pid in children if _command(pid).endswith("-m worker ")]
+    used = dict(line.partition("=")[::2] for line in Path(f"/proc/{worker}/environ").read_text().split("\0"))
+    vhost = urlsplit(used["JUNE_AMQP_URL"]).path[1:]
+    database = urlsplit(used["JUNE_DATABASE_URL"]).path[1:]
+    assert vhost in vhosts(rabbitmq_server)
+    assert database in databases(postgres_server)
+    assert used["LIVEKIT_WS_URL"] == livekit.ws_url
+    process.send_signal(signal.SIGINT)
+    assert process.wait(LATEST_S) == 0, said(tmp_path)
+    assert vhost not in vhosts(rabbitmq_server)
+    assert database not in databases(postgres_server)
+
+
+@pytest.mark.livekit
+@one_broker
+def test_a_broker_without_its_management_is_used_as_it_is(
+    start: Callable[..., subprocess.Popen[str]], amqp_url: str, tmp_path: Path
+) -> None:
+    """Nobody can make a vhost there: it is the one of the URL, and that is said."""
+    process = start("--once", JUNE_AMQP_URL=amqp_url, JUNE_RABBITMQ_MANAGEMENT_URL=NOWHERE)
+    assert process.wait(LATEST_S) == 0, said(tmp_path)
+    assert "the vhost of JUNE_AMQP_URL itself is used" in said(tmp_path)
+
+
 def test_a_server_that_cannot_be_had_is_told_in_a_line(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     """Exit code 1 with the reason, and no traceback."""
-    process = start(
-        "--once", JUNE_AMQP_URL="amqp://127.0.0.1:1/", JUNE_RABBITMQ_MANAGEMENT_URL="http://127.0.0.1:1"
-    )
+    process = start("--once", JUNE_AMQP_URL="amqp://127.0.0.1:1/", JUNE_RABBITMQ_MANAGEMENT_URL=NOWHERE)
     assert process.wait(LATEST_S) == 1
-    assert "does not answer at http://127.0.0.1:1" in said(tmp_path)
+    assert "RabbitMQ at 127.0.0.1:1 takes no connection" in said(tmp_path)
     assert "Traceback" not in said(tmp_path)
+
+
+def vhosts(server: RabbitMQ) -> set[str]:
+    return {vhost["name"] for vhost in server._management().call("GET", "vhosts")}
+
+
+def databases(server: Postgres) -> set[str]:
+    with psycopg.connect(server.url) as connection:
+        return {name for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall()}

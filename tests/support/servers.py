@@ -14,7 +14,8 @@ FIXTURES = {
 
 
 def fast() -> bool:
-    """JUNE_TEST_FAST=1: only the tests that need no server and no second of their own."""
+    """JUNE_TEST_FAST=1: only the tests that need no server and no second of their own, with fewer examples of the
+    longest."""
     return os.environ.get("JUNE_TEST_FAST", "") not in {"", "0"}
 
 

@@ -55,6 +55,29 @@ def test_no_apt(monkeypatch: pytest.MonkeyPatch) -> None:
         install.debian_packages(("rabbitmq-server",), lambda: None, print)
 
 
+def test_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without root and without sudo, the error says what needs it and the ways out."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None if name == "sudo" else f"/bin/{name}")
+    ways_out = r"apt-get install rabbitmq-server: .*no sudo.*make servers.*Docker.*JUNE_AMQP_URL"
+    with pytest.raises(InstallError, match=ways_out):
+        install.debian_packages(("rabbitmq-server",), lambda: None, print)
+
+
+def test_a_sudo_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What sudo says against it is in the error, and nothing was installed."""
+    sudo = tmp_path / "sudo"
+    sudo.write_text("#!/bin/sh\necho 'ann is not in the sudoers file' >&2\nexit 1\n")
+    sudo.chmod(0o755)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(shutil, "which", lambda name, **_: str(sudo) if name == "sudo" else f"/bin/{name}")
+    monkeypatch.setattr(install, "POLICY", tmp_path / "policy-rc.d")
+    said: list[str] = []
+    with pytest.raises(InstallError, match=r"ann is not in the sudoers file\. Let root do it once"):
+        install.debian_packages(("rabbitmq-server",), lambda: None, said.append)
+    assert said == []
+
+
 def test_failed_command(cache: Path) -> None:
     """A command that fails is an error with its last words, its code, and the place of its whole log."""
     said: list[str] = []
@@ -68,7 +91,7 @@ def test_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While packages are installed Debian is told to start no service; afterwards the file is gone."""
     policy = tmp_path / "policy-rc.d"
     monkeypatch.setattr(install, "POLICY", policy)
-    with install._no_service_starts():
+    with install._no_service_starts("a test"):
         assert "exit 101" in policy.read_text()
         assert os.access(policy, os.X_OK)
     assert not policy.exists()
@@ -79,7 +102,7 @@ def test_policy_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     policy = tmp_path / "policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 0\n")
     monkeypatch.setattr(install, "POLICY", policy)
-    with install._no_service_starts():
+    with install._no_service_starts("a test"):
         assert policy.read_text() == "#!/bin/sh\nexit 0\n"
     assert policy.read_text() == "#!/bin/sh\nexit 0\n"
 

@@ -155,6 +155,7 @@ async def test_a_restart_without_a_broker_keeps_what_is_there(amqp_url: str, tmp
     await has_arrived(amqp_url, sender)
 
 
+@pytest.mark.slow
 async def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     """It says which folder and which process, exits with 1, and the first goes on."""
     async with running(NOWHERE, tmp_path) as ingress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ async def management(
     """The question, put to a server that answers so."""
     application = web.Application()
     application.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(application, shutdown_timeout=5)
+    runner = web.AppRunner(application, shutdown_timeout=0.01)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -65,8 +66,9 @@ async def test_nobody_is_asked_without_an_address() -> None:
 
 
 @pytest.mark.parametrize("what", ["refuses", "is no JSON", "is another thing", "redirects", "is silent"])
-async def test_what_cannot_be_had_is_left_out(what: str) -> None:
+async def test_what_cannot_be_had_is_left_out(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In time, and with one line in the log, however often it is asked."""
+    monkeypatch.setattr("session_api.holders._WITHIN", timedelta(seconds=0.2))
 
     async def answer(_request: web.Request) -> web.StreamResponse:
         match what:
@@ -75,14 +77,14 @@ async def test_what_cannot_be_had_is_left_out(what: str) -> None:
             case "redirects":
                 raise web.HTTPFound("/elsewhere")
             case "is silent":
-                await asyncio.sleep(4)
+                await asyncio.Event().wait()
         return (
             web.json_response({"error": "odd"}) if what == "is another thing" else web.Response(text="<html>")
         )
 
     async with management(answer) as holders:
         with capture_logs() as lines:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(2):
                 assert await holders.by_queue() == {}
                 assert await holders.by_queue() == {}
     assert [line["event"] for line in lines] == ["holders.unknown"]
