@@ -100,13 +100,14 @@ async def test_lists_of_the_living_walk_over_no_tombstone(tmp_path: Path) -> Non
     statements = SqliteDriver(tmp_path / "june.db").statements
     connection = sqlite3.connect(tmp_path / "june.db")
     values = {"room_sid": "", "participant_sid": ""}
-    for sql, index in (
+    for statement, index in (
         (statements.live_participants, "participants_live"),
         (statements.live_tracks, "tracks_live"),
         (statements.live_tracks_of, "tracks_live"),
         (statements.live_jobs, "jobs_live"),
         (statements.live_jobs_of, "jobs_live"),
     ):
-        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values))
+        explain = f"EXPLAIN QUERY PLAN {statement.sql}"
+        plan = " ".join(row[3] for row in connection.execute(explain, statement.places(values)))
         assert f"USING INDEX {index} (" in plan
     connection.close()

@@ -7,7 +7,7 @@ a value that it can never take → `Permanent`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -15,12 +15,12 @@ from worker.adapters.sql.statements import Statements
 
 
 class Cursor(Protocol):
-    """The part of DB-API 2.0 that both drivers share, with named parameters."""
+    """The part of DB-API 2.0 that both drivers share, with parameters by place."""
 
     @property
     def rowcount(self) -> int: ...
-    def execute(self, sql: str, parameters: Mapping[str, Any], /) -> Any: ...
-    def executemany(self, sql: str, rows: Sequence[Mapping[str, Any]], /) -> Any: ...
+    def execute(self, sql: str, parameters: Sequence[Any], /) -> Any: ...
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> Any: ...
     def fetchone(self) -> Any: ...
     def fetchall(self) -> list[Any]: ...
 
@@ -63,6 +63,10 @@ class Driver(Protocol):
 
     def lost(self, connection: Connection) -> bool:
         """Whether the connection was found to be dead."""
+        ...
+
+    def new_number(self, cursor: Cursor) -> int:
+        """The number that the row got which `cursor` has just inserted by a numbering statement."""
         ...
 
     def failure(self, error: Exception) -> Exception:

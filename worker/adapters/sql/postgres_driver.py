@@ -17,7 +17,7 @@ from psycopg import errors as pg
 from sqlalchemy import URL
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from worker.adapters.sql.driver import Connection
+from worker.adapters.sql.driver import Connection, Cursor
 from worker.adapters.sql.statements import Statements, postgres_statements
 from worker.application.failures import Conflict, Permanent, StoreUnavailable
 
@@ -60,6 +60,11 @@ class PostgresDriver:
     def lost(self, connection: Connection) -> bool:
         """Whether the server or the network closed it."""
         return isinstance(connection, psycopg.Connection) and connection.closed
+
+    def new_number(self, cursor: Cursor) -> int:
+        """What the statement returns."""
+        number: int = cursor.fetchone()[0]
+        return number
 
     def failure(self, error: Exception) -> Exception:
         """See `Driver.failure`. What a missing table means is an outage too: somebody is restoring the database."""

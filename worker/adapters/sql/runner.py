@@ -78,7 +78,7 @@ class Runner:
             if committed is None:
                 cursor = self._open(session_id)
                 committed = self._apart(cursor, works, session_id)
-                cursor.execute("COMMIT", {})
+                cursor.execute("COMMIT", ())
         except StoreUnavailable:
             self.close()
             raise
@@ -93,7 +93,7 @@ class Runner:
     def _open(self, session_id: str | None) -> Cursor:
         cursor = self._begin(self._driver.begin if session_id is None else self._driver.begin_locked)
         if session_id is not None:
-            cursor.execute(self._driver.statements.lock_session, {"session_id": session_id})
+            cursor.execute(self._driver.statements.lock_session.sql, (session_id,))
         return cursor
 
     def _together(self, cursor: Cursor, works: Sequence[SqlWork], locked: str | None) -> _Committed | None:
@@ -103,9 +103,9 @@ class Runner:
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a work raises is its outcome, and its writes are undone
-            cursor.execute("ROLLBACK", {})
+            cursor.execute("ROLLBACK", ())
             return _alone(error) if len(works) == 1 else None
-        cursor.execute("COMMIT", {})
+        cursor.execute("COMMIT", ())
         return _Committed(outcomes, None)
 
     def _apart(self, cursor: Cursor, works: Sequence[SqlWork], locked: str | None) -> _Committed:
@@ -118,15 +118,15 @@ class Runner:
         return _Committed(outcomes, None)
 
     def _guarded(self, work: SqlWork, cursor: Cursor, tx: SqlTransaction) -> Outcome:
-        cursor.execute("SAVEPOINT work", {})
+        cursor.execute("SAVEPOINT work", ())
         try:
             outcome = work(tx)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a work raises is its outcome, and its writes are undone
             outcome = error
-            cursor.execute("ROLLBACK TO SAVEPOINT work", {})
-        cursor.execute("RELEASE SAVEPOINT work", {})
+            cursor.execute("ROLLBACK TO SAVEPOINT work", ())
+        cursor.execute("RELEASE SAVEPOINT work", ())
         return outcome
 
     def _begin(self, begin: str) -> Cursor:
@@ -134,7 +134,7 @@ class Runner:
         if self._connection is not None:
             cursor = self._connection.cursor()
             try:
-                cursor.execute(begin, {})
+                cursor.execute(begin, ())
             except self._driver.errors:
                 if not self._driver.lost(self._connection):
                     raise
@@ -143,7 +143,7 @@ class Runner:
                 return cursor
         self._connection = self._driver.connect()
         cursor = self._connection.cursor()
-        cursor.execute(begin, {})
+        cursor.execute(begin, ())
         return cursor
 
     def _pause(self, runs: int) -> None:

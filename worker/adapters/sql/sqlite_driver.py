@@ -11,8 +11,9 @@ import sqlite3
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
-from worker.adapters.sql.driver import Connection
+from worker.adapters.sql.driver import Connection, Cursor
 from worker.adapters.sql.statements import Statements, sqlite_statements
 from worker.application.failures import Conflict, Permanent, StoreUnavailable
 
@@ -53,6 +54,10 @@ class SqliteDriver:
     def lost(self, connection: Connection) -> bool:  # noqa: ARG002 - a file is not lost like a connection
         """Never."""
         return False
+
+    def new_number(self, cursor: Cursor) -> int:
+        """By its cursor: `RETURNING` costs as much as the insert."""
+        return cast("sqlite3.Cursor", cursor).lastrowid or 0
 
     def failure(self, error: Exception) -> Exception:
         """See `Driver.failure`. SQLite's texts name tables and columns, never values."""

@@ -19,6 +19,7 @@ from worker.adapters.sql import rows, upkeep
 from worker.adapters.sql.codecs import moment_us
 from worker.adapters.sql.lanes import Lanes
 from worker.adapters.sql.rows import Shape
+from worker.adapters.sql.statements import Statement
 from worker.adapters.sql.transaction import SqlTransaction
 from worker.application.failures import StoreUnavailable
 from worker.application.ports import DueTimer, OutboxMessage, RoomErrand, SessionCounts, Transaction
@@ -203,8 +204,8 @@ def _take(
     tx: SqlTransaction,
     shape: Shape[E],
     *,
-    ready: str,
-    claim: str,
+    ready: Statement,
+    claim: Statement,
     now: datetime,
     until: datetime,
     limit: int,

@@ -18,7 +18,7 @@ from worker.adapters.sql import rows, tables
 from worker.adapters.sql.codecs import moment_of, moment_us
 from worker.adapters.sql.driver import Cursor, Driver
 from worker.adapters.sql.rows import Shape
-from worker.adapters.sql.statements import Statements
+from worker.adapters.sql.statements import Statement, Statements
 from worker.application.failures import Conflict
 from worker.application.ports import Answer, OutboxMessage, RoomErrand, SessionPage
 from worker.domain.conversation import Conversation, from_json, to_json
@@ -189,7 +189,7 @@ class SqlTransaction:
         del row["session_id"]
         self._fenced(self._sql.update_session, row, "it is at another version")
 
-    def _fenced(self, sql: str, row: Mapping[str, Any], why: str) -> None:
+    def _fenced(self, sql: Statement, row: Mapping[str, Any], why: str) -> None:
         """A statement that must meet one row of the session, or somebody else was first."""
         session_id: str = row["this"] if "this" in row else row["session_id"]
         if self._locked not in {None, session_id}:
@@ -217,8 +217,10 @@ class SqlTransaction:
 
     def put_outbox(self, messages: Sequence[OutboxMessage]) -> Sequence[OutboxMessage]:
         """Store them, in this order; returns them with their `position`, which rises and is never used again."""
-        sql = self._sql.put_outbox
-        return [replace(message, position=self.row(sql, **_outbox_row(message))[0]) for message in messages]
+        return [
+            replace(message, position=self._put_numbered(self._sql.put_outbox, _outbox_row(message)))
+            for message in messages
+        ]
 
     def outbox_of(self, cause: str) -> Sequence[OutboxMessage]:
         """What is still to be sent of one message's effects, in order."""
@@ -241,8 +243,7 @@ class SqlTransaction:
         row = rows.ERRAND.row(errand)
         del row["errand_id"]
         row["ready_at"] = row["due_at"]
-        errand_id: int = self.row(self._sql.put_errand, **row)[0]
-        return errand_id
+        return self._put_numbered(self._sql.put_errand, row)
 
     def errands_of_room(self, room_name: str) -> Sequence[RoomErrand]:
         """Those that are not done, in the order in which they were put."""
@@ -275,42 +276,46 @@ class SqlTransaction:
         more = len(found) > limit and bool(page)
         return SessionPage(sessions=page, after=(page[-1].created_at, page[-1].session_id) if more else None)
 
-    def run(self, sql: str, **parameters: Any) -> None:
+    def run(self, sql: Statement, **parameters: Any) -> None:
         """Execute a statement for its effect."""
         self._execute(sql, parameters)
 
-    def run_many(self, sql: str, rows_of_it: Sequence[Mapping[str, Any]]) -> None:
+    def run_many(self, sql: Statement, rows_of_it: Sequence[Mapping[str, Any]]) -> None:
         """Execute a statement for each of the rows, in order."""
         if len(rows_of_it) == 1:
             self._execute(sql, rows_of_it[0])
         elif rows_of_it:
             try:
-                self._cursor.executemany(sql, rows_of_it)
+                self._cursor.executemany(sql.sql, [sql.places(row) for row in rows_of_it])
             except self._driver.errors as error:
                 raise self._driver.failure(error) from error
 
-    def row(self, sql: str, **parameters: Any) -> Any:
+    def row(self, sql: Statement, **parameters: Any) -> Any:
         """The first row that a statement gives, or `None`."""
         self._execute(sql, parameters)
         return self._cursor.fetchone()
 
-    def rows(self, sql: str, **parameters: Any) -> list[Any]:
+    def rows(self, sql: Statement, **parameters: Any) -> list[Any]:
         """Every row that a statement gives."""
         self._execute(sql, parameters)
         return list(self._cursor.fetchall())
 
-    def all(self, shape: Shape[E], sql: str, **parameters: Any) -> list[E]:
+    def all(self, shape: Shape[E], sql: Statement, **parameters: Any) -> list[E]:
         """Everything that a select of the shape's columns gives."""
         self._execute(sql, parameters)
         return [shape.entity(row) for row in self._cursor.fetchall()]
 
-    def _execute(self, sql: str, parameters: Mapping[str, Any]) -> None:
+    def _put_numbered(self, sql: Statement, row: Mapping[str, Any]) -> int:
+        self._execute(sql, row)
+        return self._driver.new_number(self._cursor)
+
+    def _execute(self, sql: Statement, parameters: Mapping[str, Any]) -> None:
         try:
-            self._cursor.execute(sql, parameters)
+            self._cursor.execute(sql.sql, sql.places(parameters))
         except self._driver.errors as error:
             raise self._driver.failure(error) from error
 
-    def _one(self, shape: Shape[E], sql: str, **parameters: Any) -> E | None:
+    def _one(self, shape: Shape[E], sql: Statement, **parameters: Any) -> E | None:
         row = self.row(sql, **parameters)
         return None if row is None else shape.entity(row)
 
