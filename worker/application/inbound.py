@@ -36,6 +36,11 @@ class Inbound:
     facts: tuple[Fact, ...]
     traceparent: str | None = None
 
+    @property
+    def is_report(self) -> bool:
+        """Whether it is a service's report: one fact, about one job or turn."""
+        return bool(self.facts) and isinstance(self.facts[0], Reported)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:

@@ -29,7 +29,7 @@ from worker.application.ports import (
 )
 from worker.application.rendering import Cause, Renderer, store
 from worker.domain.decide import decide
-from worker.domain.facts import Fact, Reported
+from worker.domain.facts import Fact
 from worker.domain.model import State
 
 
@@ -151,6 +151,10 @@ class RoomEvents:
         return work
 
     def _apply(self, tx: Transaction, message: Inbound, partition: int, now: datetime) -> _Applied:
+        # Before it is marked: a report that went astray may come the right way yet, with the same id.
+        reported = load(tx, message.facts[0], now) if message.is_report else None
+        if reported is not None and not _belongs(reported, partition):
+            return _Applied(counts=Counter(unknown_report=1))
         if not tx.mark_seen(message.key, now):
             return _Applied(messages=list(tx.outbox_of(message.key)), duplicate=True)
         if not message.facts:
@@ -158,16 +162,12 @@ class RoomEvents:
         cause = Cause(key=message.key, message_id=message.message_id, traceparent=message.traceparent)
         applied = _Applied()
         for fact in message.facts:
-            self._decide(tx, fact, partition, cause, now, applied)
+            self._decide(tx, fact, reported or load(tx, fact, now), cause, now, applied)
         return applied
 
     def _decide(
-        self, tx: Transaction, fact: Fact, partition: int, cause: Cause, now: datetime, applied: _Applied
+        self, tx: Transaction, fact: Fact, before: State, cause: Cause, now: datetime, applied: _Applied
     ) -> None:
-        before = load(tx, fact, now)
-        if isinstance(fact, Reported) and not _belongs(before, partition):
-            applied.counts["unknown_report"] += 1
-            return
         after, effects = decide(before, fact, now, self._config.policy)
         rendered = self._renderer.render(after, effects, cause, now)
         store(tx, before, rendered)

@@ -78,6 +78,26 @@ async def test_a_copy_publishes_what_its_first_left_unsent_and_numbers_nothing(w
     assert (first.message_id, first.body) == (second.message_id, second.body)
 
 
+async def test_a_report_counts_only_where_its_report_to_leads(worker: BenchWorker) -> None:
+    """In another partition it is dropped and uses no id up: the right way it counts then, once."""
+    room = ROOMS[0]
+    await worker.handle(room, *(json.loads(webhook(room, event)) for event in STORY[:3]))
+    (job,) = worker.of("stt.start")
+    words = {"job_id": job["job_id"], "utterance_id": "u1", "text": "hello", "is_final": True}
+    body = worker.envelope("june.stt.transcript.v1", words, source="stt-1", message_id="r1")
+    for partition in (PARTITION + 1, PARTITION, PARTITION + 2, PARTITION):
+        (outcome,) = await worker.room_events.handle(partition, [body])
+        assert isinstance(outcome, Handled)
+        assert outcome.counts.get("unknown_report", 0) == (partition != PARTITION)
+    assert [said["text"] for said in worker.of("transcript.added")] == ["hello"]
+    turn = worker.of("ai.turn")[0]["turn_id"]
+    answer = {"turn_id": turn, "part": 0, "text": "hi", "is_final": True}
+    body = worker.envelope("june.ai.reply.v1", answer, source="ai-1", message_id="r2")
+    for partition in (PARTITION + 1, PARTITION):
+        await worker.room_events.handle(partition, [body])
+    assert [part["text"] for part in worker.of("tts.speak")] == ["hi"]
+
+
 async def test_a_message_that_fails_delays_its_own_room_alone(
     poisoned: tuple[BenchWorker, Poisoned],
 ) -> None:
