@@ -133,7 +133,7 @@ def compose(
     keys = settings.keys
     tokens = AccessTokens(key=keys.signing_key, secret=keys.signing_secret, bot_ttl=settings.bot_token_ttl)
     publisher = Publisher(broker)
-    sender = Sender(publisher)
+    sender = Sender(publisher, clock)
     outbox = Outbox(store=store, publisher=sender, clock=clock)
     looks = Looks(store=store, livekit=livekit, publisher=sender, clock=clock, pace=Pace(_LOOKS_PER_SECOND))
     reconciler = Reconciler(
