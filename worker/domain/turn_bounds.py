@@ -16,7 +16,7 @@ from worker.domain.effects import HistoryEntry
 
 HISTORY_ENTRIES = 20
 HISTORY_BYTES = 64 * 1024
-WAITING_BYTES = 64 * 1024
+WAITING_BYTES = 1024 * 1024
 ANSWER_BYTES = 1024 * 1024
 ANSWER_PARTS = 4096
 
@@ -33,7 +33,7 @@ def remember(history: tuple[HistoryEntry, ...], more: Iterable[HistoryEntry]) ->
 
 
 def put_waiting(waiting: tuple[Utterance, ...], utterance: Utterance) -> tuple[Utterance, ...]:
-    """What waits, with this at its end: at most 64 KiB, but the newest stays however long it is."""
+    """What waits, with this at its end: at most 1 MiB, but the newest stays however long it is."""
     kept = (*waiting, utterance)
     sizes = [len(to_json(entry)) for entry in kept]
     total, start = sum(sizes), 0

@@ -144,15 +144,26 @@ def test_history_of_exactly_64_kib_is_kept() -> None:
 
 
 def test_what_waits_is_bounded() -> None:
-    """Of what waits the oldest is dropped beyond 64 KiB, and never the newest."""
+    """Of what waits the oldest is dropped beyond 1 MiB, which is more than an hour of speech, and never the newest."""
     talk = Talk()
     talk.say("first")
-    for number in range(100):
-        talk.say(f"{number:03}" + "x" * 2000)
-    assert sum(len(words.text) for words in talk.talk.waiting) <= 64 * 1024
-    assert talk.talk.waiting[-1].text.startswith("099")
-    talk.say("y" * 100_000)
-    assert [len(words.text) for words in talk.talk.waiting] == [100_000]
+    for number in range(60):
+        talk.say(f"{number:03}" + "x" * 20_000)
+    assert 1000 * 1000 < sum(len(words.text) for words in talk.talk.waiting) <= 1024 * 1024
+    assert talk.talk.waiting[-1].text.startswith("059")
+    talk.say("y" * 1024 * 1024)
+    assert [len(words.text) for words in talk.talk.waiting] == [1024 * 1024]
+
+
+def test_nothing_that_is_said_meanwhile_is_lost() -> None:
+    """A long answer is waited for with all that was said during it."""
+    talk = Talk(speak=False)
+    talk.say("first")
+    said = [f"{number} " + "x" * 1000 for number in range(200)]
+    for text in said:
+        talk.say(text)
+    talk.reply(0, "answer", final=True)
+    assert talk.asked()[-1].text == " ".join(said)
 
 
 def test_an_old_document_loads() -> None:
