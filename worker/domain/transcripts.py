@@ -2,7 +2,7 @@
 
 Promises: each utterance of a job counts once, by its first final; two instances on one voice never double its words;
 last words count for `Policy.last_words` after the job's end. A blank final uses its utterance's id up and says nothing.
-Partials change nothing. Only `running` holds a lease: words do not.
+Partials change nothing, but show who is still at work. Only `running` holds a lease: words do not.
 """
 
 from __future__ import annotations
@@ -22,16 +22,20 @@ from worker.domain.leases import Standing
 from worker.domain.model import Job, JobId, State
 from worker.domain.policy import Policy
 
+_UNWANTED = {Standing.OTHER, Standing.PAST, Standing.OVER}
+
 
 def reported(state: State, source: str, report: SttTranscript, now: datetime, policy: Policy) -> Decision:
     """Words of an utterance."""
     job = state.jobs.get(JobId(report.job_id))
     if job is None:
         return state, (Count(name="unknown_report"),)
-    if not report.is_final:
-        return state, ()
+    standing = leases.standing(job, source, report.attempt)
     stop = jobs.told_to_stop(job, source, report.attempt)
-    match leases.standing(job, source, report.attempt):
+    if not report.is_final:
+        unwanted = standing in _UNWANTED and not _are_last_words(job, source, now, policy)
+        return state, (stop,) if unwanted else ()
+    match standing:
         case Standing.HOLDER | Standing.FREE:
             return _take(state, job, report, now, policy)
         case Standing.PAST if job.holder is None:

@@ -131,8 +131,8 @@ def final(
     return Reported(source=by, report=report)
 
 
-def partial(text: str = "hel", *, by: str = "stt-a") -> Reported:
-    report = SttTranscript(job_id=job_id(), utterance_id="u1", text=text, is_final=False)
+def partial(text: str = "hel", *, by: str = "stt-a", attempt: int | None = None) -> Reported:
+    report = SttTranscript(job_id=job_id(), attempt=attempt, utterance_id="u1", text=text, is_final=False)
     return Reported(source=by, report=report)
 
 

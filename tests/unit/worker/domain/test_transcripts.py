@@ -65,10 +65,30 @@ def test_without_ai_a_final_is_only_told() -> None:
 
 
 def test_partials_change_nothing(domain: MemoryDomain) -> None:
-    """Neither from the holder nor from anybody else."""
+    """They are no words, use no utterance up and hold no lease."""
+    assert domain.give(partial()) == []
     domain.give(running())
-    assert domain.give(partial(), partial(by="stt-b")) == []
+    before = the_job(domain)
+    assert domain.give(partial()) == []
+    assert the_job(domain) == before
     assert story(domain.give(final())) == TAKEN
+
+
+def test_partials_show_who_is_at_work(domain: MemoryDomain) -> None:
+    """Whoever hears a voice that another holds, or by a lost attempt, is told to stop."""
+    domain.give(running(1), failed(1), running(2))
+    assert story(domain.give(partial(by="stt-b"))) == ["stop TR_1 2 stt-b superseded"]
+    assert story(domain.give(partial(attempt=1))) == ["stop TR_1 1 stt-a superseded"]
+
+
+def test_partials_after_the_end_are_told_to_stop(domain: MemoryDomain) -> None:
+    """While last words may come nobody is told again; later, whoever goes on is."""
+    domain.give(running(), left())
+    domain.wait(LAST_WORDS)
+    assert domain.give(partial()) == []
+    assert story(domain.give(partial(by="stt-b"))) == ["stop TR_1 1 stt-b participant_left"]
+    domain.wait(TICK)
+    assert story(domain.give(partial())) == ["stop TR_1 1 stt-a participant_left"]
 
 
 def test_an_utterance_counts_once(domain: MemoryDomain) -> None:
