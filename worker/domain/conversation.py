@@ -85,6 +85,8 @@ class Turn:
     """The number of the answer's last part; -1 when there is no answer; `None` while it is not known."""
     cut: bool = False
     """The answer was given up, and ends where its first gap was."""
+    through: bool = False
+    """The AI said that it is through: it is not asked again. Parts may still be on their way."""
     speech: Speech | None = None
 
     @property

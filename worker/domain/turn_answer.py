@@ -7,16 +7,21 @@ Refuses: to speak a part, to complete a turn.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import assert_never
 
 from schemas.pipeline import CancelReason
 from schemas.reports import AiReply, AiStatus, WorkState
-from worker.domain.conversation import Part, Turn
+from worker.domain.conversation import Part, PartFate, Turn
 from worker.domain.copies import replace
 from worker.domain.effects import AskAi, Count
 from worker.domain.leases import has_come
 from worker.domain.turn_bounds import has_room
 from worker.domain.turn_context import MOST_ATTEMPTS, Context, Effects, Standing, Step, ai_cancel, standing
+from worker.domain.turn_speech import is_blank
+
+_UNDER_WAY = timedelta(seconds=1)
+"""For how long after an AI's `completed` its parts may still come: reports may overtake one another."""
 
 
 def ask(turn: Turn, context: Context) -> AskAi:
@@ -83,14 +88,14 @@ def _stop(turn: Turn, attempt: int | None, source: str, context: Context) -> Eff
 def _taken(turn: Turn, reply: AiReply, source: str, context: Context) -> Step:
     if turn.cut:
         return turn, _stop(turn, reply.attempt, source, context)
-    if any(part.number == reply.part for part in turn.parts):
-        return _renewed(turn, source, context), ()
     if turn.last is not None and reply.part > turn.last:
         return turn, (Count(name="late_report"),)
-    if not has_room(turn.parts, reply.text):
-        return turn, (Count(name="answer_too_long"),)
-    grown = _with_part(turn, Part(number=reply.part, text=reply.text))
-    if reply.is_final and turn.last is None:
+    grown = turn
+    if all(part.number != reply.part for part in turn.parts):
+        if not has_room(turn.parts, reply.text):
+            return turn, (Count(name="answer_too_long"),)
+        grown = _with_part(turn, Part(number=reply.part, text=reply.text))
+    if reply.is_final and _may_end_at(turn, reply.part):
         grown = _ending_at(grown, reply.part)
     return _renewed(grown, source, context), ()
 
@@ -104,9 +109,7 @@ def _went_on(turn: Turn, state: WorkState, source: str, context: Context) -> Ste
         case WorkState.RUNNING:
             return _renewed(turn, source, context), ()
         case WorkState.COMPLETED:
-            # It says that there is no more than what came; gaps are waited for until its lease is over.
-            last = turn.last if turn.last is not None else max((p.number for p in turn.parts), default=-1)
-            return replace(turn, holder=source, last=last), ()
+            return _renewed(replace(turn, through=True), source, context), ()
         case WorkState.CANCELLED:
             return _cut(turn), ()
         case WorkState.FAILED:
@@ -116,20 +119,29 @@ def _went_on(turn: Turn, state: WorkState, source: str, context: Context) -> Ste
 
 
 def _renewed(turn: Turn, source: str, context: Context) -> Turn:
-    return replace(turn, holder=source, deadline=context.deadline)
+    # A part that is known to be missing is waited for until the lease is over, one that might be for a moment.
+    missing = turn.last is not None or len(turn.parts) != max((p.number + 1 for p in turn.parts), default=0)
+    deadline = context.now + _UNDER_WAY if turn.through and not missing else context.deadline
+    return replace(turn, holder=source, deadline=deadline)
 
 
 def _with_part(turn: Turn, part: Part) -> Turn:
     return replace(turn, parts=tuple(sorted((*turn.parts, part), key=lambda each: each.number)))
 
 
+def _may_end_at(turn: Turn, last: int) -> bool:
+    """The first word on it counts, unless it comes as a copy of a part beyond which something is spoken already."""
+    spoken = [part for part in turn.parts if part.fate is not PartFate.WAITING and not is_blank(part)]
+    current = -1 if turn.speech is None else turn.speech.part
+    return turn.last is None and all(part.number <= last for part in spoken) and current <= last
+
+
 def _ending_at(turn: Turn, last: int) -> Turn:
-    # None beyond it can have been spoken: parts are spoken in order, and this one only came now.
     return replace(turn, last=last, parts=tuple(part for part in turn.parts if part.number <= last))
 
 
 def _lost(turn: Turn, context: Context) -> Step:
-    if turn.parts or turn.attempt >= MOST_ATTEMPTS:
+    if turn.parts or turn.through or turn.attempt >= MOST_ATTEMPTS:
         return _cut(turn), ()
     again = replace(turn, attempt=turn.attempt + 1, holder=None, deadline=context.deadline)
     return again, (ask(again, context),)

@@ -12,6 +12,7 @@ from tests.support.talk import LEASE, Talk
 from worker.domain.effects import Wake
 
 TICK = timedelta(milliseconds=1)
+UNDER_WAY = timedelta(seconds=1)
 
 
 def asked(talk: Talk) -> list[tuple[str, int]]:
@@ -135,6 +136,7 @@ def test_not_asked_again_after_a_part(end: str) -> None:
         talk.pass_time(LEASE)
     else:
         talk.ai(end)
+        talk.pass_time(UNDER_WAY)
     assert (asked(talk), talk.completed()) == ([("q", 1)], [("a b", False)])
 
 
@@ -149,22 +151,53 @@ def test_what_is_behind_a_gap_is_no_answer() -> None:
 
 
 def test_completed_without_an_answer() -> None:
-    """`completed` before any part ends the turn, empty, and it is not asked again."""
+    """`completed` without any part ends the turn a moment later, empty, and it is not asked again."""
     talk = Talk()
     talk.say("q")
     talk.ai("completed")
+    talk.pass_time(UNDER_WAY - TICK)
+    assert talk.completed() == []
+    talk.pass_time(TICK)
     assert (asked(talk), talk.completed()) == ([("q", 1)], [("", False)])
 
 
 def test_completed_waits_for_a_part_that_is_known() -> None:
-    """After `completed` a part that must exist is waited for."""
+    """After `completed` a part that must exist is waited for until the lease is over."""
     talk = Talk(speak=False)
     talk.say("q")
     talk.reply(1, "b")
     talk.ai("completed")
+    talk.pass_time(LEASE - TICK)
     assert talk.completed() == []
     talk.reply(0, "a")
+    talk.pass_time(UNDER_WAY)
     assert talk.completed() == [("a b", False)]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_completed_may_overtake_the_answer(order: tuple[int, ...]) -> None:
+    """Wherever `completed` comes among the parts, the whole answer is taken, at once when its last part is known."""
+    talk = Talk(speak=False)
+    talk.say("q")
+    turn = talk.turn_id
+    for step in order:
+        if step == 2:
+            talk.ai("completed", turn=turn)
+        else:
+            talk.reply(step, "ab"[step], final=step == 1, turn=turn)
+    assert (asked(talk), talk.completed()) == ([("q", 1)], [("a b", False)])
+
+
+def test_parts_after_completed_have_a_moment_each() -> None:
+    """After `completed` each part is given a moment for the next one; there is no second attempt."""
+    talk = Talk(speak=False)
+    talk.say("q")
+    talk.ai("completed")
+    for number in range(3):
+        talk.pass_time(UNDER_WAY - TICK)
+        talk.reply(number, "abc"[number])
+    talk.pass_time(UNDER_WAY)
+    assert (asked(talk), talk.completed()) == ([("q", 1)], [("a b c", False)])
 
 
 def test_nothing_beyond_the_final_part() -> None:
@@ -177,6 +210,46 @@ def test_nothing_beyond_the_final_part() -> None:
     assert talk.counted() == ["late_report"]
     talk.reply(0, "a")
     assert talk.completed() == [("a b", False)]
+
+
+def test_a_copy_of_a_part_may_say_that_it_is_the_last() -> None:
+    """`is_final` counts on a part that came before without it, too: the answer ends there at once."""
+    talk = Talk(speak=False)
+    talk.say("q")
+    talk.reply(0, "a")
+    talk.reply(2, "c")
+    talk.reply(1, "b")
+    talk.reply(1, "b", final=True)
+    assert talk.completed() == [("a b", False)]
+
+
+@pytest.mark.parametrize("heard", [[], ["running"], ["running", "completed"]])
+def test_a_copy_ends_no_answer_that_went_on(heard: list[str]) -> None:
+    """A copy of a part says too late that it is the last, when TTS was given one beyond it."""
+    talk = Talk()
+    talk.say("q")
+    talk.reply(0, "a")
+    talk.tts(0, "completed")
+    talk.reply(1, "b")
+    for state in heard:
+        talk.tts(1, state)
+    talk.reply(0, "a", final=True)
+    assert talk.completed() == []
+    talk.reply(2, "", final=True)
+    if "completed" not in heard:
+        talk.tts(1, "completed")
+    assert talk.completed() == [("a b", True)]
+
+
+def test_blank_parts_beyond_the_last_are_nothing() -> None:
+    """Only what is spoken cannot be left out any more."""
+    talk = Talk()
+    talk.say("q")
+    talk.reply(0, "a")
+    talk.tts(0, "completed")
+    talk.reply(1, "")
+    talk.reply(0, "a", final=True)
+    assert talk.completed() == [("a", True)]
 
 
 def test_the_first_final_part_counts() -> None:
