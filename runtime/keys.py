@@ -1,7 +1,7 @@
 """LiveKit's API keys: several may verify, one signs.
 
 Promises: no secret in any `repr` or error text; the order of the file is kept: its first key may sign.
-Refuses: a file that is not `key: secret` lines of YAML, an empty key or secret, no key at all.
+Refuses: a file that is not `key: secret` lines of YAML, an empty key or secret, a key twice, no key at all.
 """
 
 from collections.abc import Mapping
@@ -40,8 +40,10 @@ def key_ring(pair: tuple[str, str] | None, others: Mapping[str, str]) -> KeyRing
 def read_keys_file(path: Path) -> dict[str, str]:
     """The keys of a YAML file, in its order. ValueError says what is wrong with it, and shows none of it."""
     try:
+        text = path.read_text("utf-8")
         # BaseLoader makes every scalar a string: digits stay what they are, and no object is built.
-        document = yaml.load(path.read_text("utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
+        document = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
+        pairs = yaml.compose(text, Loader=yaml.BaseLoader)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -51,4 +53,6 @@ def read_keys_file(path: Path) -> dict[str, str]:
     for key, secret in document.items():
         if not (isinstance(key, str) and isinstance(secret, str) and key and secret):
             raise ValueError(f"{path} must hold lines of `key: secret`, each with a text that is not empty")
+    if pairs is not None and len(document) < len(pairs.value):
+        raise ValueError(f"{path} has a key twice")
     return document

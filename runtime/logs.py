@@ -2,7 +2,7 @@
 
 Promises: readable lines on a terminal, JSON elsewhere; what libraries log goes the same way; tokens,
 passwords and fields that are named like secrets are masked, in tracebacks too; a value with a newline
-forges no line.
+forges no line; a line that cannot be written (a full disk, a reader that is gone) stops no work.
 Asks of callers: an event is a constant name (`webhook.handled`), all else a field; bodies are never logged.
 """
 
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from functools import lru_cache
+from threading import Lock
 from typing import Any, TextIO
 
 import structlog
@@ -40,13 +41,34 @@ def configure(
     threshold = _LEVELS[level.upper()]
     shared: list[Processor] = [_completed(part)]
     renderer = _renderer(log_format, out)
+    lines = _Lines(out)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     _route_libraries(out, threshold, shared, renderer)
+
+
+class _Lines:
+    """Writes lines to a stream, or loses them: what they tell of matters more than they do."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._write = out.write
+        self._flush = out.flush
+        self._lock = Lock()
+
+    def msg(self, line: str) -> None:
+        """Write a line, whole; any thread may."""
+        try:
+            with self._lock:
+                self._write(line + "\n")
+                self._flush()
+        except (OSError, ValueError):
+            pass
+
+    debug = info = warning = error = critical = msg
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -110,7 +110,11 @@ class AmqpSettings(Settings):
     """Where RabbitMQ is."""
 
     amqp_url: AmqpUrl = setting(
-        "JUNE_AMQP_URL", "RabbitMQ, `amqp://` or `amqps://`", default="amqp://guest:guest@127.0.0.1:5672/"
+        "JUNE_AMQP_URL",
+        "RabbitMQ, `amqp://` or `amqps://`. User, password and virtual host are percent-encoded. With `amqps://` the"
+        " system's authorities must know the broker, or those of `?cafile=<PEM file>`; `&certfile=` and `&keyfile=` are"
+        " our own certificate",
+        default="amqp://guest:guest@127.0.0.1:5672/",
     )
 
 

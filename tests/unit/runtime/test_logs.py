@@ -1,5 +1,6 @@
 """Log lines: what a reader gets to see, and what nobody does."""
 
+import errno
 import io
 import json
 import logging
@@ -84,3 +85,20 @@ def test_the_level_is_a_threshold(out: io.StringIO) -> None:
     structlog.get_logger().info("a")
     structlog.get_logger().warning("b")
     assert [line["event"] for line in lines(out)] == ["b"]
+
+
+class FullDisk(io.StringIO):
+    """Takes nothing more."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("log_format", ["json", "logfmt", "console"])
+def test_a_line_that_cannot_be_written_stops_no_work(log_format: str, out: io.StringIO) -> None:
+    """Neither a full disk nor a stream that is gone makes a log's event raise."""
+    for stream in (FullDisk(), out):
+        logs.configure("worker", log_format=log_format, stream=stream)
+        log = structlog.get_logger()
+        stream.close()
+        log.error("a", error=OSError("b"))

@@ -124,7 +124,8 @@ def test_a_keys_file_stands_alone_or_beside_the_pair(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "- a\n", "key:\n", "key: {a: b}\n", "key: 'open\n", "devkey: another\n"]
+    "content",
+    ["", "- a\n", "key:\n", "key: {a: b}\n", "key: 'open\n", "devkey: another\n", "n: another\nn: b\n"],
 )
 def test_a_keys_file_that_is_wrong_is_refused_without_showing_it(content: str, tmp_path: Path) -> None:
     """The variable and what is wrong are named; secrets are not."""
