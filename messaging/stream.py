@@ -2,7 +2,8 @@
 
 The reader keeps its own place. After a reconnect it goes on with the first message that it has not handed out, so
 there are no doubles and no gaps; only what the stream itself has dropped by age is skipped. `next` is settled as a
-number before anything else, since a reader that has seen nothing yet would not know where to go on.
+number before anything else, since a reader that has seen nothing yet would not know where to go on. A stream that
+somebody deleted is made anew, and counts from 0 again: it is read from there.
 """
 
 import asyncio
@@ -130,8 +131,15 @@ class StreamReader:
         except ChannelClosed as error:
             if error.code == NOT_FOUND:
                 await self._broker.restore_topology(connection)
+                self._begin_anew()
             raise
         log.info("stream.subscribed", stream=self.stream, offset=self._offset)
+
+    def _begin_anew(self) -> None:
+        """The stream was deleted: at the old number nothing would come for a long time."""
+        if isinstance(self._offset, int):
+            log.warning("stream.begins_anew", stream=self.stream, was_at=self._offset)
+            self._offset = 0
 
 
 async def tail(broker: Broker, stream: str, *, patience: timedelta) -> int:

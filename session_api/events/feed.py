@@ -3,6 +3,7 @@
 A cursor gets every event from its place on, in order, each once. What is new, and the last two thousand or so, come
 from memory; a cursor that is further behind reads the log by itself until it has caught up. So a slow listener costs
 no memory, and none holds up another. While the broker is away nothing comes; afterwards it goes on where it was.
+A log that somebody deleted begins anew, and everybody goes on with its first event.
 """
 
 import asyncio
@@ -83,6 +84,8 @@ class Feed:
         self._end: int | None = None
         self._news = asyncio.Event()
         self.closed = False
+        self.restarts = 0
+        """How often the log began anew: then places of before lead nowhere."""
 
     async def run(self) -> None:
         """Follow the log until cancelled, from its end at this moment. Raises BrokerUnavailable at the start."""
@@ -130,6 +133,8 @@ class Feed:
             pass
 
     def _append(self, event: Event) -> None:
+        if self._end is not None and event.offset < self._end:
+            self.restarts += 1
         if event.offset != self._end:  # the log has dropped by age what we did not get to see
             self._recent.clear()
             self._bytes = 0
@@ -152,6 +157,7 @@ class Cursor:
         self._feed = feed
         self._log = log
         self._behind: Reader | None = None
+        self._restarts = feed.restarts
 
     async def take(self, within: timedelta) -> list[Event]:
         """The next events, waited for; none when none came in time, or the feed is closed."""
@@ -159,12 +165,15 @@ class Cursor:
         if start is None or self._feed.closed:
             await self._feed.wait(within)
             return []
+        if self._restarts != self._feed.restarts:
+            self._restarts, self.place = self._feed.restarts, start
         if self.place < start:
             return await self._catch_up(within)
         await self._stop_reading()
         if not (events := self._feed.since(self.place)):
             await self._feed.wait(within)
-            events = self._feed.since(self.place) if self.place >= (self._feed.start or 0) else []
+            is_here = self.place >= (self._feed.start or 0) and self._restarts == self._feed.restarts
+            events = self._feed.since(self.place) if is_here else []
         if events:
             self.place = events[-1].offset + 1
         return events

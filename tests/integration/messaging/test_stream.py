@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pamqp import commands
 
 from messaging.connection import Broker
 from messaging.failures import BrokerUnavailable
@@ -161,3 +162,18 @@ async def test_a_broker_that_is_away_is_told_after_the_patience(amqp_url: str) -
             await reader.open(patience=timedelta(milliseconds=100))
         with pytest.raises(BrokerUnavailable):
             await tail(broker, LOG, patience=timedelta(milliseconds=100))
+
+
+async def test_a_stream_that_was_deleted_is_read_from_its_new_beginning(amqp_url: str) -> None:
+    """It is made anew by whoever misses it first, and its offsets begin at 0 again: nothing of it is skipped."""
+    async with connected(amqp_url, STREAM) as broker, connected(amqp_url, topology()) as other:
+        await publish(broker, *(f"old{n}" for n in range(5)))
+        async with reading(broker, "first") as reader:
+            assert len(await take(reader, 5)) == 5
+            waiting = asyncio.create_task(take(reader, 2))
+            channel = await (await other.consuming.connection(patience=SOON)).open_channel()
+            await channel.call(commands.Queue.Delete(queue=LOG))
+            await channel.close()
+            await until(lambda: reader.position == 0 and reader.subscribed)
+            await publish(broker, "new0", "new1")
+            assert await waiting == [(0, "new0"), (1, "new1")]

@@ -259,6 +259,26 @@ async def test_a_gap_in_the_log_is_no_gap_in_memory() -> None:
     task.cancel()
 
 
+async def test_a_log_that_begins_anew_is_followed_from_its_beginning() -> None:
+    """Cursors whose places were further on than the new log is long miss nothing of it, those that wait included."""
+    log = FakeLog()
+    feed, task = await following(log)
+    for _ in range(5):
+        log.add(JOINED)
+    waiting, quick = feed.cursor(5), feed.cursor(3)
+    assert await taken(quick, 2) == [3, 4]
+    getting = asyncio.create_task(taken(waiting, 3))
+    await asyncio.sleep(0)
+    log.delete()
+    for _ in range(3):
+        log.add(LEFT)
+    assert await getting == [0, 1, 2]
+    assert await taken(quick, 3) == [0, 1, 2]
+    log.add(LEFT)
+    assert (await taken(waiting, 1), await taken(quick, 1)) == ([3], [3])
+    task.cancel()
+
+
 @pytest.mark.parametrize("offset", [0, 1, 255, 2**31, 2**53])
 def test_an_id_leads_to_the_next_place(offset: int) -> None:
     """It is opaque, and has nothing that a header or an event cannot hold."""

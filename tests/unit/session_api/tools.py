@@ -143,12 +143,15 @@ class FakeReader:
     def __init__(self, log: "FakeLog", place: int) -> None:
         self._log = log
         self._place = place
+        self._deletions = log.deletions
 
     def __aiter__(self) -> "FakeReader":
         return self
 
     async def __anext__(self) -> tuple[int, Incoming]:
         while True:
+            if self._deletions != self._log.deletions:
+                self._deletions, self._place = self._log.deletions, 0
             self._place = max(self._place, self._log.oldest)
             if self._place - self._log.oldest < len(self._log.messages):
                 self._place += 1
@@ -170,6 +173,12 @@ class FakeLog:
     down: bool = False
     readers: int = 0
     closed_readers: int = 0
+    deletions: int = 0
+
+    def delete(self) -> None:
+        """Somebody deletes it; it is made anew."""
+        self.oldest, self.messages, self.deletions = 0, [], self.deletions + 1
+        self.news.set()
 
     async def tail(self) -> int:
         if self.down:
