@@ -32,6 +32,9 @@ log = structlog.get_logger(__name__)
 PREFETCH = 64
 _TIMEOUT = timedelta(seconds=5)
 _ATTEMPTS_HEADER = "june-attempts"
+_MOST_ATTEMPTS = 1_000_000
+_DEADLINE_HEADER = "deadline"
+_HEADERS_MAX_BYTES = 64_000
 
 
 class CommandHandler:
@@ -138,21 +141,28 @@ class CommandHandler:
 
 
 def _own_headers(incoming: Incoming) -> dict[str, str | int]:
-    return {
+    """The sender's, as far as they leave room in a frame; the one that decides something in any case."""
+    own = {
         name: value
         for name, value in incoming.headers.items()
         if isinstance(value, str | int) and not name.startswith("x-")
     }
+    size = sum(len(f"{name}{value}".encode()) for name, value in own.items()) + 6 * len(own)
+    if size <= _HEADERS_MAX_BYTES:
+        return own
+    deadline = own.get(_DEADLINE_HEADER)
+    return {_DEADLINE_HEADER: deadline} if isinstance(deadline, int) else {}
 
 
 def _attempts(delivery: Delivery) -> int:
+    """As our header counts them; a sender may have written anything there."""
     count = delivery.message.headers.get(_ATTEMPTS_HEADER)
-    return count if type(count) is int and count >= 0 else 0
+    return min(count, _MOST_ATTEMPTS) if type(count) is int and count >= 0 else 0
 
 
 def _deadline(incoming: Incoming) -> datetime | None:
     """The header `deadline`, epoch milliseconds; one that is no such number decides nothing."""
-    value = incoming.headers.get("deadline")
+    value = incoming.headers.get(_DEADLINE_HEADER)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
