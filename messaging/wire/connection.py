@@ -20,7 +20,7 @@ from pamqp.common import FieldValue
 from messaging.wire import frames
 from messaging.wire.address import Address
 from messaging.wire.channel import Channel, Listener, Silent
-from messaging.wire.errors import ConnectionLost, ProtocolViolation
+from messaging.wire.errors import ChannelClosed, ConnectionLost, ProtocolViolation
 
 _CLOSE_TIMEOUT: Final = timedelta(seconds=2)
 _MAX_FRAME_BYTES: Final = 128 * 1024
@@ -86,6 +86,10 @@ class Connection(asyncio.Protocol):
 
     def _free_number(self) -> int:
         """Numbers go round, so that a late frame of a closed channel finds nobody."""
+        if len(self._channels) >= self._channel_max:
+            raise ChannelClosed(
+                0, f"the broker allows no more than {self._channel_max} channels (channel_max)"
+            )
         while (number := next(self._numbers) % self._channel_max + 1) in self._channels:
             pass
         return number

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -10,8 +11,10 @@ from urllib.parse import urlsplit, urlunsplit
 class TcpProxy:
     """Listens on a port of its own and passes bytes to `host:port`, until told otherwise."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: clients speak TLS with us, and the server does not know."""
         self._target = (host, port)
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -21,10 +24,10 @@ class TcpProxy:
         self.connections = 0
 
     @classmethod
-    def before(cls, url: str) -> Self:
+    def before(cls, url: str, *, tls: ssl.SSLContext | None = None) -> Self:
         """A proxy in front of the server that a URL names."""
         parts = urlsplit(url)
-        return cls(parts.hostname or "127.0.0.1", parts.port or 5672)
+        return cls(parts.hostname or "127.0.0.1", parts.port or 5672, tls=tls)
 
     def url(self, url: str) -> str:
         """The same URL, through this proxy."""
@@ -43,7 +46,7 @@ class TcpProxy:
 
     async def accept(self) -> None:
         """Take connections (again), on the same port."""
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:

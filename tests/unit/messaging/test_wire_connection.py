@@ -156,3 +156,16 @@ async def test_a_channel_that_the_broker_closes_leaves_the_connection() -> None:
         assert connection.is_open
         assert (await connection.open_channel()).is_open
         connection.give_up(ConnectionLost("done"))
+
+
+async def test_more_channels_than_the_broker_allows_are_refused() -> None:
+    """At once, and in words; the connection and its channels go on."""
+    opened = [method(commands.Channel.OpenOk(), number) for number in range(1, 11)]
+    async with peer([*good(), *opened, b""]) as address:
+        connection = await connected(address)
+        channels = [await connection.open_channel() for _ in range(10)]
+        with pytest.raises(ChannelClosed, match="no more than 10 channels"):
+            await connection.open_channel()
+        assert connection.is_open
+        assert all(channel.is_open for channel in channels)
+        connection.give_up(ConnectionLost("done"))
