@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -68,7 +67,7 @@ async def test_nobody_is_asked_without_an_address() -> None:
 @pytest.mark.parametrize("what", ["refuses", "is no JSON", "is another thing", "redirects", "is silent"])
 async def test_what_cannot_be_had_is_left_out(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In time, and with one line in the log, however often it is asked."""
-    monkeypatch.setattr("session_api.holders._WITHIN", timedelta(seconds=0.2))
+    monkeypatch.setattr("session_api.management._WITHIN_S", 0.2)
 
     async def answer(_request: web.Request) -> web.StreamResponse:
         match what:
