@@ -231,8 +231,12 @@ class Store(Protocol):
 
     async def done_errand(self, errand_id: int) -> None: ...
     async def retry_errand(self, errand_id: int, due_at: datetime) -> None: ...
-    async def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
-        """Take the duty `name` until then; false when another one has it. Whoever has it does not take it again."""
+    async def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> int:
+        """Take the duty `name` until then. Which round of it this is, from 1 on; 0 when somebody has it, whoever."""
+        ...
+
+    async def hold(self, name: str, holder: str, *, until: datetime, done: bool = False) -> None:
+        """Keep a duty until then, and with `done` say that its round is complete. Nothing, if it is another one's."""
         ...
 
     async def live_counts(self) -> Sequence[SessionCounts]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +19,7 @@ from functools import partial
 import structlog
 
 from worker.application.failures import LiveKitRefused, LiveKitUnavailable, Outage
-from worker.application.looks import Looks
+from worker.application.looks import Looks, Sleep
 from worker.application.portions import portions
 from worker.application.ports import Clock, LiveKit, LiveRoom, SessionCounts, Store, Transaction
 from worker.domain.lifecycle import is_abandoned
@@ -69,6 +70,7 @@ class Reconciler:
         interval: timedelta,
         holder: str,
         adopt_rooms: bool,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._store = store
         self._livekit = livekit
@@ -77,6 +79,8 @@ class Reconciler:
         self._interval = interval
         self._holder = holder
         self._adopt_rooms = adopt_rooms
+        self._sleep = sleep
+        self._number = 0
         self._undead: set[str] = set()
         """Room sids that the last pass saw alive although they are over."""
         self._settled: dict[str, tuple[_Counts, int]] = {}
@@ -84,14 +88,43 @@ class Reconciler:
         ever sent data, which June does not see."""
 
     async def round(self) -> int:
-        """Make a pass when one is due and no other worker makes it; how many rooms were looked at."""
-        now = self._clock.now()
-        if not await self._store.claim(CLAIM, self._holder, now=now, until=now + self._interval * 0.9):
-            return 0
-        return await self.run_pass()
+        """Make a pass when one is due and no other worker makes it; how many rooms were looked at.
 
-    async def run_pass(self) -> int:
-        """Compare everything once. Raises an `Outage` when LiveKit, the store or the broker is away."""
+        A pass that lasts keeps the duty, so that no other worker asks LiveKit beside it.
+        """
+        now = self._clock.now()
+        next_one = now + self._interval * 0.9
+        number = await self._store.claim(CLAIM, self._holder, now=now, until=next_one)
+        if not number:
+            return 0
+        async with self._kept():
+            looked_at = await self.run_pass(number)
+        next_one = max(next_one, self._clock.now())
+        await self._store.hold(CLAIM, self._holder, until=next_one, done=True)
+        return looked_at
+
+    @asynccontextmanager
+    async def _kept(self) -> AsyncIterator[None]:
+        """The duty is this worker's for as long as the body runs, and not much longer when the worker stands still."""
+        keeping = asyncio.create_task(self._keep(), name="keep the duty")
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+
+    async def _keep(self) -> None:
+        while True:
+            await self._sleep(self._interval.total_seconds() * 0.4)
+            # In an outage it may be lost, as it should.
+            with suppress(Outage):
+                until = self._clock.now() + self._interval * 0.9
+                await self._store.hold(CLAIM, self._holder, until=until)
+
+    async def run_pass(self, number: int | None = None) -> int:
+        """Compare everything once; `number`: which pass it is of all that were made, else the next one of this worker.
+        Raises an `Outage` when LiveKit, the store or the broker is away."""
+        self._number = self._number + 1 if number is None else number
         try:
             rooms = {room.name: room for room in await self._livekit.rooms()}
         except LiveKitRefused as error:
@@ -121,7 +154,6 @@ class Reconciler:
         others: list[LiveRoom] = []
         ids = {session.session_id for session in sessions}
         self._settled = {id_: looked for id_, looked in self._settled.items() if id_ in ids}
-        number = int(self._clock.now().timestamp() / self._interval.total_seconds())
         for session in sessions:
             room = strangers.pop(session.room_name, None)
             if room is None:
@@ -132,7 +164,7 @@ class Reconciler:
             elif session.missing_since is not None:
                 # It was out of sight for so long that it was taken for lost.
                 plan.revived.append(room)
-            elif self._differs(session, room) or (session.participants and _share(session, number)):
+            elif self._differs(session, room) or (session.participants and _share(session, self._number)):
                 plan.looks.append(room)
         await self._plan_unknown(plan, list(strangers.values()), others)
         return plan

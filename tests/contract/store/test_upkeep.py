@@ -61,6 +61,18 @@ async def test_a_duty_is_one_holders_until_it_runs_out(new_store: NewStore) -> N
     assert not await first.claim("duty", "a", now=NOW + 2 * SECOND, until=NOW + DAY)
 
 
+async def test_the_rounds_of_a_duty_are_counted(store: Store) -> None:
+    """One that was not completed is made again; who has lost the duty completes and keeps nothing."""
+    until = NOW + SECOND
+    assert await store.claim("duty", "a", now=NOW, until=until) == 1
+    assert await store.claim("duty", "b", now=until, until=until + SECOND) == 1
+    await store.hold("duty", "a", until=until + DAY, done=True)
+    await store.hold("duty", "b", until=until + 2 * SECOND)
+    assert await store.claim("duty", "a", now=until + SECOND, until=NOW + DAY) == 0
+    await store.hold("duty", "b", until=until, done=True)
+    assert await store.claim("duty", "a", now=until, until=NOW + DAY) == 2
+
+
 async def test_of_many_that_ask_at_once_one_has_the_duty(new_store: NewStore) -> None:
     """Whatever the stores do at the same moment."""
     stores = [await new_store() for _ in range(3)]

@@ -147,9 +147,13 @@ class SqlStore:
         later_us = moment_us(due_at)
         await self._sweep(lambda tx: tx.run(tx.statements.retry_errand, this=errand_id, later=later_us))
 
-    async def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
+    async def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> int:
         """See the port."""
         return await self._sweep(lambda tx: upkeep.claim(tx, name, holder, now=now, until=until))
+
+    async def hold(self, name: str, holder: str, *, until: datetime, done: bool = False) -> None:
+        """See the port."""
+        await self._sweep(lambda tx: upkeep.hold(tx, name, holder, until=until, done=done))
 
     async def live_counts(self) -> Sequence[SessionCounts]:
         """See the port."""

@@ -267,7 +267,15 @@ errands = Table(
     sqlite_autoincrement=True,
 )
 
-claims = Table("claims", metadata, _id("name"), _text("holder"), _moment("until"))
+claims = Table(
+    "claims",
+    metadata,
+    _id("name"),
+    _text("holder"),
+    _moment("until"),
+    # How many rounds of the duty are done.
+    Column("rounds", BigInteger(), nullable=False, server_default="0"),
+)
 
 answers = Table(
     "answers",

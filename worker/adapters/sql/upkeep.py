@@ -23,7 +23,11 @@ _RESERVED_KEPT = timedelta(hours=24)
 _TAKE = """
 INSERT INTO claims (name, holder, until) VALUES (:name, :holder, :until)
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until WHERE claims.until <= :now
-RETURNING name
+RETURNING rounds
+"""
+
+_HOLD = """
+UPDATE claims SET until = :until, rounds = rounds + :done WHERE name = :name AND holder = :holder
 """
 
 _COUNTS = """
@@ -86,12 +90,17 @@ DELETE FROM answers WHERE key IN
 """
 
 
-def claim(tx: SqlTransaction, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
-    """Whether the duty is this holder's from now on."""
+def claim(tx: SqlTransaction, name: str, holder: str, *, now: datetime, until: datetime) -> int:
+    """See the port."""
     row = tx.row(
         tx.statements.words(_TAKE), name=name, holder=holder, now=moment_us(now), until=moment_us(until)
     )
-    return row is not None
+    return 0 if row is None else int(row[0]) + 1
+
+
+def hold(tx: SqlTransaction, name: str, holder: str, *, until: datetime, done: bool) -> None:
+    """See the port."""
+    tx.run(tx.statements.words(_HOLD), name=name, holder=holder, until=moment_us(until), done=int(done))
 
 
 def live_counts(tx: SqlTransaction) -> Sequence[SessionCounts]:

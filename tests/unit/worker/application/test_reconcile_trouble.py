@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bench_worker import INTERVAL, START
 from tests.support.memory_livekit import MemoryLiveKit
 from tests.support.world import World, a_world
 from worker.application.failures import LiveKitRefused, LiveKitUnavailable
-from worker.application.ports import LiveParticipant
+from worker.application.ports import LiveParticipant, LiveRoom
+from worker.application.reconcile import CLAIM
 from worker.domain.policy import Policy
 
 PERIODS = 2
@@ -56,6 +59,81 @@ async def test_one_room_that_cannot_be_asked_about_keeps_no_other_from_it(
         await world.reconcile()
     await world.settle()
     assert len((await world.known()).rooms) == len(names) - 1
+
+
+# Passes that last, and workers that take turns.
+
+
+async def test_every_tenth_pass_looks_at_each_room(world: World) -> None:
+    """Whoever makes the passes, and however far apart they are: each room with people once in ten of them."""
+    names = {f"room {number}" for number in range(30)}
+    for name in names:
+        world.livekit.join(name, "ann")
+    await world.deliver()
+    workers = [world.cases, world.another_worker("b"), world.another_worker("c")]
+    for _ in range(2):
+        world.livekit.calls.clear()
+        for number in range(10):
+            world.clock.advance(INTERVAL * 1.7)
+            await workers[number % 3].reconciler.round()
+        assert world.livekit.calls.count("rooms") == 10
+        assert world.livekit.calls.count("participants") == len(names)
+
+
+async def test_a_pass_that_was_not_completed_is_made_again(world: World) -> None:
+    """An outage takes no room's turn."""
+    names = {f"room {number}" for number in range(30)}
+    for name in names:
+        world.livekit.join(name, "ann")
+    await world.deliver()
+    world.livekit.down = True
+    for _ in range(7):
+        world.clock.advance(INTERVAL)
+        with pytest.raises(LiveKitUnavailable):
+            await world.cases.reconciler.round()
+    world.livekit.down = False
+    world.livekit.calls.clear()
+    for _ in range(10):
+        world.clock.advance(INTERVAL)
+        await world.cases.reconciler.round()
+    assert world.livekit.calls.count("participants") == len(names)
+
+
+async def test_a_pass_that_lasts_keeps_other_workers_from_theirs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiveKit is asked by one of them at a time; when its worker stands still, the next one takes over."""
+    slept, asked, answer = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    waits = [asyncio.Event(), asyncio.Event()]
+
+    async def sleep(_seconds: float) -> None:
+        slept.set()
+        await waits.pop(0).wait()
+
+    async def rooms(_livekit: MemoryLiveKit, _names: Sequence[str] | None = None) -> Sequence[LiveRoom]:
+        asked.set()
+        await answer.wait()
+        return ()
+
+    monkeypatch.setattr(MemoryLiveKit, "rooms", rooms)
+    monkeypatch.setattr(world.cases.reconciler, "_sleep", sleep)
+    first = waits[0]
+    passing = asyncio.create_task(world.cases.reconciler.round())
+    other = world.another_worker("other").reconciler
+    async with asyncio.timeout(5):
+        await asked.wait()
+        await slept.wait()
+        world.clock.advance(INTERVAL * 0.8)
+        slept.clear()
+        first.set()
+        await slept.wait()
+    world.clock.advance(INTERVAL * 0.8)
+    assert await world.store.claim(CLAIM, "other", now=world.clock.now(), until=world.clock.now()) == 0
+    world.clock.advance(INTERVAL * 0.2)
+    answer.set()
+    await other.round()
+    await passing
+    assert await world.store.claim(CLAIM, "x", now=world.clock.now() + INTERVAL, until=START) == 2
 
 
 # Many at once.
