@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -41,10 +41,18 @@ class _Try:
 class PartitionHandler:
     """Handles the batches of one partition."""
 
-    def __init__(self, *, partition: int, room_events: RoomEvents, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self,
+        *,
+        partition: int,
+        room_events: RoomEvents,
+        dead_letters: DeadLetters,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._partition = partition
         self._room_events = room_events
         self._dead_letters = dead_letters
+        self._sleep = sleep
 
     async def __call__(self, deliveries: Sequence[Delivery]) -> None:
         """Return when each is settled, or not ours any more."""
@@ -58,7 +66,7 @@ class PartitionHandler:
                 )
             except Outage as error:
                 outages += 1
-                await _wait_out(self._partition, error, outages)
+                await self._wait_out(error, outages)
                 continue
             ms = (time.perf_counter() - started) * 1000
             pending = [
@@ -66,7 +74,7 @@ class PartitionHandler:
                 for one, outcome in zip(pending, outcomes, strict=True)
                 if not await self._settle(one, outcome, ms)
             ]
-            await asyncio.sleep(max((one.wait for one in pending), default=timedelta(0)).total_seconds())
+            await self._sleep(max((one.wait for one in pending), default=timedelta(0)).total_seconds())
 
     async def _settle(self, one: _Try, outcome: Outcome, ms: float) -> bool:
         """Whether it is settled; else it is tried again."""
@@ -98,22 +106,38 @@ class PartitionHandler:
                 return False
             case DeadLetter() as letter:
                 log.error("message.given_up", message=outcome.name, exc_info=outcome.error)
-                await self._room_events.parked(outcome)
+                await self._park(one.delivery, outcome)
                 await self._put_aside(one, letter.reason, letter.error)
                 return True
             case Ack():
                 raise AssertionError("a failure is never acked")
 
+    async def _park(self, delivery: Delivery, outcome: Failed) -> None:
+        """Return when its room will be looked at, or when the delivery is stale."""
+        outages = 0
+        while delivery.current:
+            try:
+                await self._room_events.parked(outcome)
+            except Outage as error:
+                outages += 1
+                await self._wait_out(error, outages)
+            else:
+                return
+
     async def _put_aside(self, one: _Try, reason: str, error: str) -> None:
         MESSAGES.labels("room", Result.DEAD).inc()
         await self._dead_letters.put(one.delivery, reason=reason, error=error, attempts=max(1, one.tries))
 
-
-async def _wait_out(partition: int, error: Outage, outages: int) -> None:
-    decision = classify(as_settled_by(error), attempt=outages)
-    delay = decision.delay if isinstance(decision, Retry) else timedelta(seconds=1)
-    log.warning("partition.waiting", partition=partition, error=str(error), again_in_s=delay.total_seconds())
-    await asyncio.sleep(delay.total_seconds())
+    async def _wait_out(self, error: Outage, outages: int) -> None:
+        decision = classify(as_settled_by(error), attempt=outages)
+        delay = decision.delay if isinstance(decision, Retry) else timedelta(seconds=1)
+        log.warning(
+            "partition.waiting",
+            partition=self._partition,
+            error=str(error),
+            again_in_s=delay.total_seconds(),
+        )
+        await self._sleep(delay.total_seconds())
 
 
 def _say(partition: int, handled: Handled, ms: float) -> None:
