@@ -48,6 +48,7 @@ from worker.domain.model import (
     TrackSid,
     TurnId,
 )
+from worker.domain.rooms import ends_late
 from worker.domain.voices import job_id_of
 
 
@@ -131,7 +132,7 @@ def _of_room(tx: Transaction, fact: RoomFact, now: datetime) -> State:
         session = tx.live_session(fact.room_name)
     rows = Slice(tx, session)
     rows.room(room)
-    if room is not None and room.gone and not isinstance(fact, RoomRevived):
+    if room is not None and room.gone and not isinstance(fact, RoomRevived) and not ends_late(session, fact):
         return rows.state()
     supersedes = session is not None and session.room_sid not in {None, fact.room_sid}
     if supersedes and not isinstance(fact, RoomFinished | RoomMissing):

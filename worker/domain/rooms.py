@@ -24,7 +24,7 @@ from worker.domain.facts import (
     TrackUnpublished,
 )
 from worker.domain.jobs import Decision
-from worker.domain.model import Room, RoomSid, State
+from worker.domain.model import Room, RoomSid, Session, State
 from worker.domain.policy import Policy
 
 
@@ -68,7 +68,8 @@ def arrival(state: State, fact: RoomFact, policy: Policy) -> Arrival:
     if session is not None and not session.live:
         return Arrival.OVER
     if room is not None and room.gone and not isinstance(fact, RoomRevived):
-        return Arrival.OVER
+        # It vanished, and LiveKit says only now that it had finished: that is why the session ends.
+        return Arrival.HERE if ends_late(session, fact) else Arrival.OVER
     if session is None:
         return _of_nobody(state, fact, policy)
     if session.room_sid == fact.room_sid:
@@ -119,6 +120,13 @@ def move(
         return lifecycle.bind(state, room_sid, created_at), ()
     state, effects = endings.leave_room(state, session.room_sid, at, now, policy)
     return lifecycle.bind(state, room_sid, created_at), effects
+
+
+def ends_late(session: Session | None, fact: RoomFact) -> bool:
+    """Whether this is the end of the vanished room that the session waits for."""
+    if session is None or not session.live or session.missing_since is None:
+        return False
+    return isinstance(fact, RoomFinished) and session.room_sid == fact.room_sid
 
 
 def _is_older(fact: RoomFact, room: Room | None) -> bool:

@@ -13,6 +13,7 @@ from worker.domain.facts import (
     ParticipantLeft,
     Reported,
     RoomFinished,
+    RoomMissing,
     RoomStarted,
     TrackPublished,
     TrackUnpublished,
@@ -41,6 +42,10 @@ def room_started(room: str = RM, name: str = ROOM, *, made_at: datetime | None =
 
 def room_finished(room: str = RM, name: str = ROOM) -> RoomFinished:
     return RoomFinished(room_sid=RoomSid(room), room_name=name, at=START)
+
+
+def room_missing(room: str = RM, name: str = ROOM) -> RoomMissing:
+    return RoomMissing(room_sid=RoomSid(room), room_name=name, at=START)
 
 
 def joined(

@@ -19,6 +19,7 @@ from tests.unit.worker.domain.facts import (
     published,
     reservation,
     room_finished,
+    room_missing,
     room_started,
     running,
     the_session,
@@ -170,6 +171,25 @@ def test_nothing_follows_the_end_of_a_room() -> None:
     domain.give(room_started(), joined(), published(), room_finished())
     late = (room_finished(), room_started(), joined("PA_2"), published("TR_2"), left(), unpublished())
     assert domain.give(*late) == []
+
+
+def test_a_vanished_room_that_had_finished() -> None:
+    """LiveKit says so late: the session ends then and there, `room_finished`, and nothing is told twice."""
+    domain = MemoryDomain()
+    domain.give(room_started(), joined(), published(), running(), final(), room_missing())
+    assert the_session(domain).live
+    assert story(domain.give(room_finished(), room_finished()))[-1:] == ["session ended"]
+    session = the_session(domain)
+    assert (session.state, session.end_reason) == (SessionState.ENDED, EndReason.ROOM_FINISHED)
+    assert story(domain.wait(HOUR)) == []
+
+
+def test_the_end_of_another_room_ends_no_session_that_waits() -> None:
+    """It is the vanished room's own end that counts."""
+    domain = MemoryDomain()
+    domain.give(room_started(), joined(), room_missing())
+    assert domain.give(room_finished("RM_2")) == []
+    assert the_session(domain).live
 
 
 def test_a_name_can_be_used_again() -> None:
