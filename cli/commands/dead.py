@@ -154,7 +154,10 @@ async def _print_letters(world: World, keys: Sequence[str], *, as_json: bool) ->
     for message in shown:
         letter = Letter.of(message).thing(datetime.now(UTC))
         body = readable_body(message.body)
-        properties = {"content_type": message.content_type, "correlation_id": message.correlation_id}
+        correlation_id = (
+            (message.correlation_id or "").encode(errors="surrogateescape").decode(errors="replace")
+        )
+        properties = {"content_type": message.content_type, "correlation_id": correlation_id or None}
         output.thing({**letter, **properties, "headers": headers_of(message), "body": body})
 
 

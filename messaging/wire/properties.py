@@ -2,14 +2,15 @@
 
 A sender may put anything into the properties: text that is not UTF-8, a timestamp in the year 500,000, tables
 a thousand levels deep. What cannot be read is `None`, or absent from the headers; the message itself always
-arrives. Text may hold any Unicode character, NUL included.
+arrives. Text may hold any Unicode character, NUL included. A correlation id goes back to its sender byte for
+byte, text or not: what is not UTF-8 in it is held as Python's surrogate escapes.
 """
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias
 
@@ -49,10 +50,10 @@ class Properties:
     app_id: str | None = None
 
 
-def encode_short(text: str) -> bytes:
+def encode_short(text: str, *, errors: str = "strict") -> bytes:
     """Text of at most 255 bytes of UTF-8; raises NotEncodable."""
     try:
-        data = text.encode()
+        data = text.encode(errors=errors)
     except UnicodeEncodeError as error:
         raise NotEncodable(f"{text[:40]!r} is not Unicode text") from error
     if len(data) > 255:
@@ -97,6 +98,11 @@ def _read_short(data: bytes, at: int) -> tuple[str | None, int]:
         return data[at + 1 : end].decode(), end
     except UnicodeDecodeError:
         return None, end
+
+
+def _read_echoed(data: bytes, at: int) -> tuple[str, int]:
+    end = at + 1 + data[at]
+    return data[at + 1 : end].decode(errors="surrogateescape"), end
 
 
 def _read_octet(data: bytes, at: int) -> tuple[int, int]:
@@ -279,7 +285,7 @@ _FIELDS: Final = (
     _Field(1 << 13, "headers", encode_table),
     _Field(1 << 12, "delivery_mode", _U8.pack),
     _Field(1 << 11, "priority", _U8.pack),
-    _Field(1 << 10, "correlation_id", encode_short),
+    _Field(1 << 10, "correlation_id", partial(encode_short, errors="surrogateescape")),
     _Field(1 << 9, "reply_to", encode_short),
     _Field(1 << 8, "expiration", encode_short),
     _Field(1 << 7, "message_id", encode_short),
@@ -290,6 +296,7 @@ _FIELDS: Final = (
 _VALUES: Final = attrgetter(*(field.name for field in _FIELDS))
 _READERS: Final[Mapping[str, Callable[[bytes, int], tuple[object, int]]]] = {
     "headers": _read_headers,
+    "correlation_id": _read_echoed,
     "delivery_mode": _read_octet,
     "priority": _read_octet,
     "timestamp": _read_timestamp,

@@ -110,9 +110,16 @@ def test_pamqp_reads_the_same() -> None:
 
 
 def test_text_that_is_not_utf8_is_absent() -> None:
-    """A correlation id of broken bytes is None, and the properties after it are read."""
-    raw = struct.pack(">H", 1 << 10 | 1 << 7) + b"\x02\xff\xfe" + b"\x02ok"
-    assert decode_properties(raw) == Properties(correlation_id=None, message_id="ok")
+    """An address for the reply of broken bytes is None, and the properties after it are read."""
+    raw = struct.pack(">H", 1 << 9 | 1 << 7) + b"\x02\xff\xfe" + b"\x02ok"
+    assert decode_properties(raw) == Properties(reply_to=None, message_id="ok")
+
+
+@given(st.binary(max_size=255))
+def test_a_correlation_id_goes_back_byte_for_byte(data: bytes) -> None:
+    """Whoever asks may use any bytes to know an answer by."""
+    raw = struct.pack(">H", 1 << 10) + bytes([len(data)]) + data
+    assert encode_properties(decode_properties(raw)) == raw
 
 
 def test_a_time_out_of_range_is_absent() -> None:

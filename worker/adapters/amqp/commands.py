@@ -1,7 +1,8 @@
 """The command queue: each command is answered, retried later, or dead-lettered; each delivery is settled once.
 
 Promises: commands are handled side by side, so that a slow one delays no other. A command without `reply_to` is carried
-out all the same: when something is down it comes back by the retry queue, and when it is wrong it is dead-lettered.
+out all the same: when something is down it comes back by the retry queue, and when it is wrong it is dead-lettered. An
+answer that its queue does not take is given up, so that no asker's full queue holds up the others.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from messaging.delivery import Delivery
-from messaging.failures import PublishError, Unroutable, Unsendable
+from messaging.failures import PublishError, Refused, Unroutable, Unsendable
 from messaging.message import Incoming, Outgoing
 from messaging.publisher import Publisher
 from messaging.settlement import backoff
+from messaging.wire.properties import HeaderValue, encode_table
 from schemas.commands import COMMANDS as COMMAND_TYPES
 from schemas.envelope import CONTENT_TYPE
 from schemas.replies import ErrorCode, ReplyOk
@@ -29,12 +31,17 @@ from worker.metrics import COMMAND_SECONDS, COMMANDS, MESSAGES, Result
 
 log = structlog.get_logger(__name__)
 
-PREFETCH = 64
+PREFETCH = 512
+"""So many may wait for a LiveKit or a database that hangs, and those behind them are still answered in time."""
 _TIMEOUT = timedelta(seconds=5)
 _ATTEMPTS_HEADER = "june-attempts"
 _MOST_ATTEMPTS = 1_000_000
 _DEADLINE_HEADER = "deadline"
 _HEADERS_MAX_BYTES = 64_000
+_REPLY_TRIES = 5
+"""So often a queue may refuse an answer, over about a second and a half."""
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+"""What a datetime holds, in epoch milliseconds."""
 
 
 class CommandHandler:
@@ -98,10 +105,12 @@ class CommandHandler:
             message_id=answered.reply_id,
             type=ReplyOk.TYPE,
             content_type=CONTENT_TYPE,
-            correlation_id=incoming.correlation_id or answered.command_id,
+            correlation_id=answered.command_id
+            if incoming.correlation_id is None
+            else incoming.correlation_id,
             timestamp=datetime.now(UTC),
         )
-        if await self._publish(delivery, reply):
+        if await self._publish(delivery, reply, refusals=_REPLY_TRIES):
             MESSAGES.labels("command", Result.HANDLED).inc()
             delivery.ack()
 
@@ -122,8 +131,9 @@ class CommandHandler:
             MESSAGES.labels("command", Result.RETRIED).inc()
             delivery.ack()
 
-    async def _publish(self, delivery: Delivery, message: Outgoing) -> bool:
-        """Whether the delivery is to be acked; waits out the broker's trouble for as long as it is ours."""
+    async def _publish(self, delivery: Delivery, message: Outgoing, *, refusals: int | None = None) -> bool:
+        """Whether the delivery is to be acked; waits out the broker's trouble for as long as it is ours, but no more
+        than so many refusals of one queue, if they are bounded."""
         tries = 0
         while delivery.current:
             tries += 1
@@ -133,6 +143,9 @@ class CommandHandler:
                 log.warning("reply.nobody_there", command=delivery.message.message_id, error=str(error))
                 return True
             except PublishError as error:
+                if isinstance(error, Refused) and tries == refusals:
+                    log.warning("reply.not_taken", command=delivery.message.message_id, error=str(error))
+                    return True
                 log.warning("reply.postponed", command=delivery.message.message_id, error=str(error))
                 await asyncio.sleep(backoff(tries).total_seconds())
                 continue
@@ -140,18 +153,13 @@ class CommandHandler:
         return False
 
 
-def _own_headers(incoming: Incoming) -> dict[str, str | int]:
+def _own_headers(incoming: Incoming) -> dict[str, HeaderValue]:
     """The sender's, as far as they leave room in a frame; the one that decides something in any case."""
-    own = {
-        name: value
-        for name, value in incoming.headers.items()
-        if isinstance(value, str | int) and not name.startswith("x-")
-    }
-    size = sum(len(f"{name}{value}".encode()) for name, value in own.items()) + 6 * len(own)
-    if size <= _HEADERS_MAX_BYTES:
+    own = {name: value for name, value in incoming.headers.items() if not name.startswith("x-")}
+    if len(encode_table(own)) <= _HEADERS_MAX_BYTES:
         return own
     deadline = own.get(_DEADLINE_HEADER)
-    return {_DEADLINE_HEADER: deadline} if isinstance(deadline, int) else {}
+    return {_DEADLINE_HEADER: deadline} if isinstance(deadline, int | float | datetime) else {}
 
 
 def _attempts(delivery: Delivery) -> int:
@@ -163,11 +171,14 @@ def _attempts(delivery: Delivery) -> int:
 def _deadline(incoming: Incoming) -> datetime | None:
     """The header `deadline`, epoch milliseconds; one that is no such number decides nothing."""
     value = incoming.headers.get(_DEADLINE_HEADER)
+    if isinstance(value, datetime):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return datetime.fromtimestamp(float(value) / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
+        since_1970_ms = min(max(float(value), _FIRST_MS), _LAST_MS)
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=since_1970_ms)
+    except (ValueError, OverflowError):
         return None
 
 
