@@ -4,7 +4,8 @@
 What it refuses: bodies that are not UTF-8, not JSON (NaN, a byte order mark, lone surrogates, more than about
 200 levels) or not an object; `id`, `source` and `type` that are empty, over 255 bytes (an AMQP property holds
 no more) or hold a control character; `data` that is not an object; a `time` that is no time.
-Attributes it does not know are CloudEvents extensions, and ignored. Of a key given twice, the last counts.
+Attributes it does not know are CloudEvents extensions, and ignored, and so is a `traceparent` that is no short text: it
+goes on in all that follows from the message. Of a key given twice, the last counts.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from pydantic_core import from_json, to_json
 from schemas.errors import FieldProblem, MessageInvalid
 from schemas.limits import ENVELOPE_ID_RULE, is_envelope_id
 from schemas.times import format_time, parse_time
+from schemas.unreadable import problems_of, read_leniently
 
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "june"
@@ -71,6 +73,7 @@ def decode(body: bytes) -> Envelope:
         problems.append(time_problem)
     if problems:
         raise MessageInvalid("the message is not a valid envelope", problems)
+    traceparent = attributes.get("traceparent")
     return Envelope(
         id=attributes["id"],
         source=attributes["source"],
@@ -80,18 +83,15 @@ def decode(body: bytes) -> Envelope:
         datacontenttype=attributes.get("datacontenttype") or "application/json",
         partitionkey=attributes.get("partitionkey"),
         sequence=attributes.get("sequence"),
-        traceparent=attributes.get("traceparent"),
+        traceparent=traceparent if is_envelope_id(traceparent) else None,
         data=attributes["data"],
     )
 
 
 def readable_id(body: bytes) -> str | None:
     """The `id` when it can be read although the rest may be wrong, for a reply's `command_id`."""
-    try:
-        found = _object(body).get("id")
-    except MessageInvalid:
-        return None
-    return found if is_envelope_id(found) else None
+    found = (read_leniently(body) or {}).get("id")
+    return found if isinstance(found, str) and is_envelope_id(found) else None
 
 
 def format_sequence(number: int) -> str:
@@ -103,7 +103,7 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise MessageInvalid(f"the body is not JSON in UTF-8: {error}") from error
+        raise MessageInvalid(f"the body is not JSON in UTF-8: {error}", problems_of(body)) from error
     if not isinstance(value, dict):
         raise MessageInvalid("the body is not a JSON object")
     return value

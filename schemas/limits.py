@@ -118,7 +118,8 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    if not _is_storable(value) or len(to_json(value)) > METADATA_MAX_BYTES:
+    # The size first: walking through something huge takes long.
+    if len(to_json(value)) > METADATA_MAX_BYTES or not _is_storable(value):
         raise ValueError
     return value
 
@@ -196,8 +197,8 @@ Language = Annotated[
 ]
 Reason = Annotated[
     str,
-    _require(lambda text: len(text) <= 256 and not _UNSTORABLE.search(text)),
-    Rule("must be a string of at most 256 characters without NUL characters"),
+    _require(lambda text: _fits(text, 0, METADATA_MAX_BYTES) and not _UNSTORABLE.search(text)),
+    Rule("must be a string of at most 65,536 bytes of UTF-8 without NUL characters"),
 ]
 AtMostSomeAgents = BeforeValidator(_check_count)
 

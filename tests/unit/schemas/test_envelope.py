@@ -96,8 +96,6 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         b'{"a":' * 100_000,
         wire(data={"x": float("nan")}),
         wire(data={"x": float("inf")}),
-        wire(id="\ud800"),
-        wire(data={"x": "\udfff"}),
         wire() + b"x",
         wire()[:-1],
     ],
@@ -107,6 +105,33 @@ def test_a_body_that_is_no_json_object_is_refused_whole(body: bytes) -> None:
     """What cannot be read as a JSON object in UTF-8 has no field to name."""
     assert wrong_fields(body) == []
     assert readable_id(body) is None
+
+
+def test_half_of_a_surrogate_pair_is_named_by_its_field() -> None:
+    """JSON's grammar allows it and Unicode does not: its sender is told where it is, and of which command."""
+    body = wire(
+        data={"user_id": "\ud800", "stt": {"language": "a\udfff"}, "agents": ["ok", "\udc00"], "\ud800": 1}
+    )
+    assert wrong_fields(body) == ["agents.1", "stt.language", "user_id", "\ufffd"]
+    assert readable_id(body) == LEAST["id"]
+    assert wrong_fields(wire(id="\ud800")) == ["id"]
+    assert readable_id(wire(id="\ud800")) is None
+    assert wrong_fields(wire(data="\ud800")) == ["data"]
+
+
+@pytest.mark.parametrize("levels", [201, 900])
+def test_what_is_nested_too_deep_is_named_by_its_field(levels: int) -> None:
+    """Deeper than the reader goes, and still JSON."""
+    body = wire(data={"user_id": "ann", "metadata": json.loads('{"a":' * levels + "1" + "}" * levels)})
+    assert wrong_fields(body) == ["metadata"]
+    assert readable_id(body) == LEAST["id"]
+
+
+def test_a_traceparent_that_is_none_is_ignored() -> None:
+    """It would go on in every message that follows."""
+    assert decode(wire(traceparent="x" * 256)).traceparent is None
+    assert decode(wire(traceparent="a\nb")).traceparent is None
+    assert decode(wire(traceparent="00-4bf9-00f0-01")).traceparent == "00-4bf9-00f0-01"
 
 
 def test_a_key_that_is_there_twice_counts_as_the_last() -> None:
