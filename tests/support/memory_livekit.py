@@ -27,6 +27,7 @@ from worker.adapters.livekit.server_api import _live_participant as as_live_part
 from worker.adapters.livekit.server_api import _live_room as as_live_room
 from worker.application.failures import LiveKitRefused, LiveKitUnavailable
 from worker.application.ports import LiveParticipant, LiveRoom
+from worker.domain.model import Agent
 
 
 class MemoryLiveKit:
@@ -109,9 +110,17 @@ class MemoryLiveKit:
     # The port.
 
     async def create_room(
-        self, *, name: str, empty_timeout_s: int, departure_timeout_s: int, max_participants: int | None
+        self,
+        *,
+        name: str,
+        empty_timeout_s: int,
+        departure_timeout_s: int,
+        max_participants: int | None,
+        agents: Sequence[Agent] = (),
     ) -> LiveRoom:
         self._asked("create_room")
+        if agents:
+            raise LiveKitRefused("agents are for the fake server")
         request = CreateRoomRequest(
             name=name,
             empty_timeout=empty_timeout_s,
@@ -147,7 +156,7 @@ class MemoryLiveKit:
         self._asked("remove_participant")
         return self.rooms_there.leave(room_name, identity, DisconnectReason.PARTICIPANT_REMOVED)
 
-    async def dispatch_agent(self, room_name: str, *, agent_name: str, metadata: str) -> None:
+    async def dispatch_agents(self, room_name: str, agents: Sequence[Agent]) -> None:
         raise LiveKitRefused("agents are for the fake server")
 
     async def check(self) -> None:

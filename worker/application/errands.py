@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from enum import StrEnum
 from typing import assert_never
 
 import structlog
@@ -23,6 +24,17 @@ log = structlog.get_logger(__name__)
 
 _CLAIM = timedelta(seconds=30)
 _LONGEST_WAIT = timedelta(seconds=30)
+
+
+class Tried(StrEnum):
+    """What came of trying an errand."""
+
+    DONE = "done"
+    """Or not wanted any more, or refused for good."""
+    LATER = "later"
+    """LiveKit is away."""
+    SOON = "soon"
+    """A command is at work that makes it needless, or does it itself."""
 
 
 class _TooEarly(Exception):
@@ -59,8 +71,8 @@ class Errands:
             await self.carry_out(errand)
         return len(due)
 
-    async def carry_out(self, errand: RoomErrand) -> bool:
-        """Try it now; whether it is done. Raises an `Outage` of the store or the broker; it stays an errand then."""
+    async def carry_out(self, errand: RoomErrand) -> Tried:
+        """Try it now. Raises an `Outage` of the store or the broker; it stays an errand then."""
         try:
             await self._ask(errand)
         except (LiveKitUnavailable, _TooEarly) as error:
@@ -73,11 +85,11 @@ class Errands:
                 again_in_s=wait.total_seconds(),
             )
             await self._store.retry_errand(errand.errand_id, self._clock.now() + wait)
-            return False
+            return Tried.SOON if isinstance(error, _TooEarly) else Tried.LATER
         except LiveKitRefused as error:
             log.error("errand.refused", kind=errand.kind, room=errand.room_name, error=str(error))
         await self._store.done_errand(errand.errand_id)
-        return True
+        return Tried.DONE
 
     async def _worker(self) -> None:
         while True:

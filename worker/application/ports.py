@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from worker.domain.conversation import Conversation
 from worker.domain.model import (
+    Agent,
     Job,
     JobId,
     Participant,
@@ -306,8 +307,9 @@ class LiveKit(Protocol):
         empty_timeout_s: int,
         departure_timeout_s: int,
         max_participants: int | None,
+        agents: Sequence[Agent] = (),
     ) -> LiveRoom:
-        """Make the room, or return the one that is there, unchanged."""
+        """Make the room with these agents, or return the one that is there, unchanged."""
         ...
 
     async def delete_room(self, name: str) -> None:
@@ -327,8 +329,8 @@ class LiveKit(Protocol):
         """Take somebody out; whether there was somebody."""
         ...
 
-    async def dispatch_agent(self, room_name: str, *, agent_name: str, metadata: str) -> None:
-        """Have the agent come into the room, once: an equal dispatch that is there already is enough."""
+    async def dispatch_agents(self, room_name: str, agents: Sequence[Agent]) -> None:
+        """Have the agents come into a room that is there, once: an equal dispatch is enough."""
         ...
 
     async def check(self) -> None:

@@ -80,7 +80,7 @@ class Session:
     token_ttl_s: int | None = None
     agents: tuple[Agent, ...] = ()
     reserved_by: str | None = None
-    """The idempotency key of the command whose room is being made; another command may take a stale one over."""
+    """The command whose room is being made, by its data and key; another one may take a stale reservation over."""
     reserved_at: datetime | None = None
     missing_since: datetime | None = None
     """Since when LiveKit has no such room, without having said that it finished."""

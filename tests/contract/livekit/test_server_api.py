@@ -6,12 +6,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from livekit import api
 
 from schemas.participants import ParticipantKind, ParticipantState, TrackSource, TrackType
 from tests.contract.livekit.conftest import Contestant
 from worker.adapters.livekit.server_api import LiveKitServer
 from worker.application.failures import LiveKitRefused, LiveKitUnavailable
 from worker.application.ports import LiveRoom
+from worker.domain.model import Agent
 
 
 async def make(server_api: LiveKitServer, room: str, *, max_participants: int | None = None) -> LiveRoom:
@@ -140,13 +142,36 @@ async def test_an_agent_is_dispatched_once(
     """An equal dispatch is enough; another metadata is another one; an absent room is not brought back."""
     await make(server_api, room)
     for metadata in ("a", "a", "b"):
-        await server_api.dispatch_agent(room, agent_name="helper", metadata=metadata)
-    if contestant.fake:
-        assert contestant.fake.dispatched(room) == [("helper", "a"), ("helper", "b")]
+        await server_api.dispatch_agents(room, [Agent(agent_name="helper", metadata=metadata)])
+    assert await dispatched(contestant, room) == [("helper", "a"), ("helper", "b")]
     await server_api.delete_room(room)
     with pytest.raises(LiveKitRefused):
-        await server_api.dispatch_agent(room, agent_name="helper", metadata="a")
+        await server_api.dispatch_agents(room, [Agent(agent_name="helper", metadata="a")])
     assert await server_api.room(room) is None
+
+
+async def test_agents_come_with_the_room(
+    contestant: Contestant, server_api: LiveKitServer, room: str
+) -> None:
+    """They are dispatched as it is made, once, though it is made many times at once."""
+    agents = [Agent(agent_name="helper", metadata="a"), Agent(agent_name="scribe")]
+
+    async def make_with_agents() -> None:
+        await server_api.create_room(
+            name=room, empty_timeout_s=60, departure_timeout_s=7, max_participants=None, agents=agents
+        )
+        await server_api.dispatch_agents(room, agents)
+
+    await asyncio.gather(*(make_with_agents() for _ in range(10)))
+    assert await dispatched(contestant, room) == [("helper", "a"), ("scribe", "")]
+
+
+async def dispatched(contestant: Contestant, room: str) -> list[tuple[str, str]]:
+    """Whom LiveKit has been asked for by name: a room that is made without agents takes any without one."""
+    url = contestant.ws_url.replace("ws", "http", 1)
+    async with api.LiveKitAPI(url, contestant.api_key, contestant.api_secret) as livekit:
+        found = await livekit.agent_dispatch.list_dispatch(room)
+    return sorted((one.agent_name, one.metadata) for one in found if one.agent_name)
 
 
 async def test_a_name_that_is_too_long_is_refused(server_api: LiveKitServer) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from livekit.protocol.agent_dispatch import AgentDispatch
+from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
 from livekit.protocol.models import (
     ClientInfo,
     Codec,
@@ -103,9 +103,23 @@ class FakeRooms:
             enabled_codecs=[Codec(mime=mime) for mime in _CODECS],
         )
         room = FakeRoom(info=info, counted_at=now, last_left_at=now)
+        for agent in request.agents:
+            self.dispatch(room, agent.agent_name, agent.metadata)
         self._rooms[request.name] = room
         self._emit(WebhookEvent(event="room_started", room=info))
         return room
+
+    def dispatch(self, room: FakeRoom, agent_name: str, metadata: str) -> AgentDispatch:
+        """An agent is asked into the room."""
+        dispatch = AgentDispatch(
+            id=self._new_id("AD_"),
+            agent_name=agent_name,
+            room=room.info.name,
+            metadata=metadata,
+            state=AgentDispatchState(),
+        )
+        room.dispatches.append(dispatch)
+        return dispatch
 
     def join(
         self,

@@ -228,6 +228,11 @@ class FakeLiveKit:
     def slow(self, delay: timedelta) -> None:
         """Each call is carried out, and answered so much later."""
         self._api.delay = delay
+        self._api.delays.clear()
+
+    def slow_only(self, method: str, delay: timedelta) -> None:
+        """Calls of this method are, until `slow`."""
+        self._api.delays[method] = delay
 
     def fail_next(self, code: str, times: int = 1) -> None:
         """The next calls are answered with this Twirp error code, and nothing is done."""

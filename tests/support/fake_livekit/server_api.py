@@ -18,7 +18,6 @@ from google.protobuf.message import DecodeError, Message
 from livekit import api
 from livekit.protocol.agent_dispatch import (
     AgentDispatch,
-    AgentDispatchState,
     CreateAgentDispatchRequest,
     ListAgentDispatchRequest,
     ListAgentDispatchResponse,
@@ -36,7 +35,7 @@ from livekit.protocol.room import (
     RoomParticipantIdentity,
 )
 
-from tests.support.fake_livekit.rooms import FakeRooms, new_id
+from tests.support.fake_livekit.rooms import FakeRooms
 
 M = TypeVar("M", bound=Message)
 
@@ -101,6 +100,8 @@ class FakeServerApi:
         self._failures: deque[str] = deque()
         self.delay = timedelta()
         """How long each answer takes, after the call was carried out."""
+        self.delays: dict[str, timedelta] = {}
+        """The same of single methods."""
         self.cut_off = False
         """Whether connections break at once."""
         self.calls: list[str] = []
@@ -133,7 +134,8 @@ class FakeServerApi:
             answer = error.response()
         except TwirpError as error:
             answer = error.response()
-        await asyncio.sleep(self.delay.total_seconds())
+        delay = self.delays.get(request.match_info["method"], self.delay)
+        await asyncio.sleep(delay.total_seconds())
         return answer
 
     def _answer(self, request: web.Request, body: bytes) -> web.Response:
@@ -206,15 +208,7 @@ class FakeServerApi:
 
     def _create_dispatch(self, request: CreateAgentDispatchRequest) -> AgentDispatch:
         room = self._rooms.create(CreateRoomRequest(name=request.room))
-        dispatch = AgentDispatch(
-            id=new_id("AD_"),
-            agent_name=request.agent_name,
-            room=request.room,
-            metadata=request.metadata,
-            state=AgentDispatchState(),
-        )
-        room.dispatches.append(dispatch)
-        return dispatch
+        return self._rooms.dispatch(room, request.agent_name, request.metadata)
 
     def _list_dispatch(self, request: ListAgentDispatchRequest) -> ListAgentDispatchResponse:
         room = self._rooms.get(request.room)

@@ -21,6 +21,7 @@ from livekit.protocol import models
 from worker.adapters.livekit.words import kind_word, source_word, state_word, storable, type_word
 from worker.application.failures import LiveKitRefused, LiveKitUnavailable
 from worker.application.ports import LiveParticipant, LiveRoom, LiveTrack
+from worker.domain.model import Agent
 
 _CHECK_TIMEOUT = timedelta(seconds=1)
 _LATEST_MS = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000)
@@ -59,14 +60,27 @@ class LiveKitServer:
         self._api = api.LiveKitAPI(url, key, secret, timeout=total, failover=False)
 
     async def create_room(
-        self, *, name: str, empty_timeout_s: int, departure_timeout_s: int, max_participants: int | None
+        self,
+        *,
+        name: str,
+        empty_timeout_s: int,
+        departure_timeout_s: int,
+        max_participants: int | None,
+        agents: Sequence[Agent] = (),
     ) -> LiveRoom:
-        """Make the room, or return the one that is there, unchanged, whatever its options."""
+        """Make the room, or return the one that is there, unchanged, whatever its options.
+
+        The agents are dispatched as the room is made: two callers at once dispatch them once.
+        """
         request = api.CreateRoomRequest(
             name=name,
             empty_timeout=empty_timeout_s,
             departure_timeout=departure_timeout_s,
             max_participants=max_participants or 0,
+            agents=[
+                api.RoomAgentDispatch(agent_name=agent.agent_name, metadata=agent.metadata)
+                for agent in agents
+            ],
         )
         async with self._asking():
             return _live_room(await self._api.room.create_room(request))
@@ -114,18 +128,19 @@ class LiveKitServer:
             return False
         return True
 
-    async def dispatch_agent(self, room_name: str, *, agent_name: str, metadata: str) -> None:
-        """Have the agent come into the room, once: an equal dispatch that is there already is enough.
+    async def dispatch_agents(self, room_name: str, agents: Sequence[Agent]) -> None:
+        """Have the agents come into the room, once: an equal dispatch that is there already is enough.
 
         A room that is not there is `LiveKitRefused`: a dispatch would bring it back.
         """
-        request = api.CreateAgentDispatchRequest(room=room_name, agent_name=agent_name, metadata=metadata)
         async with self._asking():
             if await self._room(room_name) is None:
                 raise LiveKitRefused("no such room to dispatch an agent into")
-            there = await self._api.agent_dispatch.list_dispatch(room_name)
-            if not any(one.agent_name == agent_name and one.metadata == metadata for one in there):
-                await self._api.agent_dispatch.create_dispatch(request)
+            found = await self._api.agent_dispatch.list_dispatch(room_name)
+            there = {(one.agent_name, one.metadata) for one in found}
+            for agent in agents:
+                if (agent.agent_name, agent.metadata) not in there:
+                    await self._api.agent_dispatch.create_dispatch(_dispatch(room_name, agent))
 
     async def check(self) -> None:
         """Raise `LiveKitUnavailable` when it does not answer, or does not accept the key, within a second."""
@@ -155,6 +170,12 @@ class LiveKitServer:
         except (DecodeError, AttributeError) as error:
             # AttributeError: the client library takes any JSON of a failed request for an object.
             raise LiveKitUnavailable("what answered in LiveKit's place is not LiveKit") from error
+
+
+def _dispatch(room_name: str, agent: Agent) -> api.CreateAgentDispatchRequest:
+    return api.CreateAgentDispatchRequest(
+        room=room_name, agent_name=agent.agent_name, metadata=agent.metadata
+    )
 
 
 def _meaning(error: api.ServerError) -> Exception:

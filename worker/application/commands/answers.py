@@ -18,11 +18,14 @@ from schemas.errors import FieldProblem
 from schemas.replies import ErrorCode
 from schemas.times import format_time
 from worker.application.ports import Answer, Tokens, Transaction
-from worker.domain.model import Session
 
 
 class CommandRefused(Exception):
-    """The command is answered with an error. Nothing was changed, unless the use case says otherwise."""
+    """The command is answered with an error. Nothing was changed, unless the use case says otherwise.
+
+    `session_id`: of the session that the command is about, if there is one. Not `kept`: the same command may be
+    answered otherwise the next time; what is retryable is never kept.
+    """
 
     def __init__(
         self,
@@ -31,12 +34,14 @@ class CommandRefused(Exception):
         problems: Sequence[FieldProblem] = (),
         *,
         session_id: str | None = None,
+        kept: bool = True,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.problems = tuple(problems)
         self.session_id = session_id
+        self.kept = kept and not code.retryable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,11 +112,7 @@ def recall(tx: Transaction, asked: Asked) -> Outcome | None:
     if known is None:
         return None
     if known.digest != asked.digest:
-        raise CommandRefused(
-            ErrorCode.INVALID_ARGUMENT,
-            "this source and id were used before with another type or other data; give each command an id of its own",
-            [FieldProblem("id", "was used before for another command")],
-        )
+        raise key_used_otherwise()
     stored = known.outcome
     if "code" in stored:
         problems = [FieldProblem(field, problem) for field, problem in stored["problems"]]
@@ -121,28 +122,29 @@ def recall(tx: Transaction, asked: Asked) -> Outcome | None:
     return Outcome(session_id=stored["session_id"], result=stored["result"], grant=grant)
 
 
+def key_used_otherwise() -> CommandRefused:
+    """The key belongs to another command, and that one keeps its answer."""
+    return CommandRefused(
+        ErrorCode.INVALID_ARGUMENT,
+        "this source and id were used before with another type or other data; give each command an id of its own",
+        [FieldProblem("id", "was used before for another command")],
+        kept=False,
+    )
+
+
 def remember(tx: Transaction, asked: Asked, answer: Outcome | Refusal, now: datetime) -> None:
     """Keep the answer, in the transaction that does what it says."""
     tx.remember(Answer(key=asked.key, digest=asked.digest, outcome=answer.as_json(), answered_at=now))
 
 
 def with_token(
-    outcome: Outcome,
-    session: Session | None,
-    *,
-    tokens: Tokens,
-    public_url: str,
-    removed: bool,
-    now: datetime,
+    outcome: Outcome, grant: Grant, *, room_name: str, tokens: Tokens, public_url: str, now: datetime
 ) -> dict[str, Any]:
-    """The result as it is sent: with a token made now, or with the token's fields null."""
+    """The result as it is sent, with a token made now."""
     result = dict(outcome.result)
-    grant = outcome.grant
-    if grant is None or session is None or not session.live or removed:
-        return result
     ttl = timedelta(seconds=grant.ttl_s)
     result["access_token"] = tokens.person(
-        room_name=session.room_name,
+        room_name=room_name,
         identity=grant.identity,
         name=grant.name,
         now=now,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from schemas.replies import ErrorCode
 from worker.application.commands.answers import Asked, CommandRefused
 from worker.application.config import Config
 from worker.application.errands import Errands
+from worker.application.failures import LiveKitUnavailable
 from worker.application.outbox import Outbox
 from worker.application.ports import Clock, LiveKit, Store, Tokens, Transaction
 from worker.application.rendering import Cause, Rendered, Renderer, store
@@ -48,6 +50,15 @@ def the_live_session(tx: Transaction, session_id: str) -> Session:
             ErrorCode.FAILED_PRECONDITION, "the session has ended", session_id=session.session_id
         )
     return session
+
+
+@contextmanager
+def about(session: Session) -> Iterator[None]:
+    """What fails in here is said of this session."""
+    try:
+        yield
+    except LiveKitUnavailable as error:
+        raise CommandRefused(ErrorCode.UNAVAILABLE, str(error), session_id=session.session_id) from error
 
 
 def promise_token(tx: Transaction, session: Session, ttl_s: int, now: datetime) -> Session:

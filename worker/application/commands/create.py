@@ -2,16 +2,17 @@
 
 Promises: safe to repeat at any point of failure; the same command finishes the same session. Until its room is made a
 session is seen by nobody, and a command that failed leaves nothing that stops another one. Two creates for one name
-are one after the other: the second is `already_exists`.
+are one after the other: the second is `already_exists`. Agents are dispatched once, however many copies run at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -25,12 +26,13 @@ from worker.application.commands.answers import (
     CommandRefused,
     Grant,
     Outcome,
+    key_used_otherwise,
     recall,
     remember,
 )
 from worker.application.commands.context import Context, promise_token, settle
 from worker.application.commands.sessions import session_outcome
-from worker.application.failures import LiveKitUnavailable
+from worker.application.failures import LiveKitRefused, LiveKitUnavailable
 from worker.application.loading import load_session
 from worker.application.ports import ErrandKind, LiveRoom, OutboxMessage, RoomErrand, Transaction
 from worker.domain import sessions
@@ -38,6 +40,12 @@ from worker.domain.lifecycle import is_abandoned
 from worker.domain.model import Agent, RoomSid, Session, SessionId, SessionState, State
 
 log = structlog.get_logger(__name__)
+
+_JUST_PUT = timedelta(seconds=1)
+_LOOK_AGAIN_S = 0.02
+_LOOKS = 50
+_ROOM_WITHIN = timedelta(seconds=4)
+"""For all that LiveKit is asked: what is left of a command's time is for giving the names back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,14 +59,15 @@ async def create(context: Context, asked: Asked, command: SessionCreate) -> Outc
     reserved = await context.store.run(lambda tx: _reserve(context, tx, asked, command))
     if isinstance(reserved, Outcome):
         return reserved
+    session_id = reserved.session.session_id
     try:
-        room = await _make_room(context, reserved)
-    except LiveKitUnavailable:
-        await context.store.run(lambda tx: _release(tx, reserved.session.session_id, asked))
+        room = await _room_in_time(context, reserved)
+        outcome, messages = await context.store.run(
+            lambda tx: _made(context, tx, asked, command, session_id, room)
+        )
+    except (LiveKitUnavailable, LiveKitRefused, CommandRefused):
+        await context.store.run(lambda tx: _release(tx, session_id, asked))
         raise
-    outcome, messages = await context.store.run(
-        lambda tx: _made(context, tx, asked, command, reserved.session.session_id, room)
-    )
     await context.outbox.send(messages)
     return outcome
 
@@ -70,6 +79,7 @@ def _reserve(context: Context, tx: Transaction, asked: Asked, command: SessionCr
     wanted = _session(context, asked, command, now)
     known_session = tx.session(wanted.session_id)
     if known_session is not None and not _is_ours(known_session, asked):
+        _refuse_second_use(known_session, asked, now)
         _take_over(tx, known_session, now, field="session_id")
         known_session = None
     holder = tx.live_session(wanted.room_name)
@@ -86,8 +96,20 @@ def _reserve(context: Context, tx: Transaction, asked: Asked, command: SessionCr
     return _Reserved(session=session, closings=closings)
 
 
+def _mark(asked: Asked) -> str:
+    """Whose reservation it is: the same key with other data is another command."""
+    return f"{asked.digest} {asked.key}"
+
+
 def _is_ours(session: Session, asked: Asked) -> bool:
-    return session.reserved_by == asked.key and session.live
+    return session.reserved_by == _mark(asked) and session.live
+
+
+def _refuse_second_use(session: Session, asked: Asked, now: datetime) -> None:
+    """Raises when the key is just being used for another create: that one will have the answer."""
+    _, _, key = (session.reserved_by or "").partition(" ")
+    if key == asked.key and session.live and not is_abandoned(session, now):
+        raise key_used_otherwise()
 
 
 def _take_over(tx: Transaction, session: Session, now: datetime, *, field: str) -> None:
@@ -121,7 +143,7 @@ def _session(context: Context, asked: Asked, command: SessionCreate, now: dateti
         max_participants=command.max_participants,
         token_ttl_s=command.token_ttl_s,
         agents=tuple(_agent(agent) for agent in command.agents),
-        reserved_by=asked.key,
+        reserved_by=_mark(asked),
         reserved_at=now,
     )
 
@@ -136,24 +158,48 @@ def _agent(wish: AgentWish) -> Agent:
     return Agent(agent_name=wish.agent_name, metadata=wish.metadata or "")
 
 
+async def _room_in_time(context: Context, reserved: _Reserved) -> LiveRoom:
+    try:
+        async with asyncio.timeout(_ROOM_WITHIN.total_seconds()):
+            return await _make_room(context, reserved)
+    except TimeoutError as error:
+        raise LiveKitUnavailable("LiveKit did not answer in time") from error
+
+
 async def _make_room(context: Context, reserved: _Reserved) -> LiveRoom:
+    session = reserved.session
     for errand in reserved.closings:
         # A room of a deleted session of this name may still be there: its people must not be in the new one.
-        await context.livekit.delete_room(errand.room_name)
-        await context.store.done_errand(errand.errand_id)
-    session = reserved.session
+        await _close_before(context, errand)
     room = await context.livekit.create_room(
         name=session.room_name,
         empty_timeout_s=session.empty_timeout_s or 0,
         departure_timeout_s=session.departure_timeout_s or 0,
         max_participants=session.max_participants,
+        agents=session.agents,
     )
     _say_differences(session, room)
-    for agent in session.agents:
-        await context.livekit.dispatch_agent(
-            session.room_name, agent_name=agent.agent_name, metadata=agent.metadata
-        )
+    if session.agents:
+        # A room that was there already did not get them.
+        await context.livekit.dispatch_agents(session.room_name, session.agents)
     return room
+
+
+async def _close_before(context: Context, errand: RoomErrand) -> None:
+    """Close the room of an earlier session. Whoever put the errand may be just about it, and would close the new room
+    with a request that is on its way: one that was not tried yet is left to them for a moment."""
+    room_name, errand_id = errand.room_name, errand.errand_id
+    for _ in range(_LOOKS):
+        if errand.attempts or context.clock.now() - errand.due_at > _JUST_PUT:
+            break
+        await asyncio.sleep(_LOOK_AGAIN_S)
+        waiting = await context.store.run(lambda tx: tx.errands_of_room(room_name))
+        found = next((each for each in waiting if each.errand_id == errand_id), None)
+        if found is None:
+            return
+        errand = found
+    await context.livekit.delete_room(room_name)
+    await context.store.done_errand(errand_id)
 
 
 def _say_differences(session: Session, room: LiveRoom) -> None:
@@ -182,7 +228,7 @@ def _made(
         return known, []
     now = context.clock.now()
     session = tx.session(session_id)
-    if session is None or session.reserved_by != asked.key:
+    if session is None or session.reserved_by != _mark(asked):
         problem = FieldProblem("session_id", "was taken by another command meanwhile")
         raise CommandRefused(ErrorCode.ALREADY_EXISTS, "another command was quicker", [problem])
     before = load_session(tx, session)
@@ -202,5 +248,5 @@ def _made(
 def _release(tx: Transaction, session_id: SessionId, asked: Asked) -> None:
     """Leave the reservation to whoever wants it next; the room may exist, so that it is not simply forgotten."""
     session = tx.session(session_id)
-    if session is not None and session.reserved_by == asked.key and session.state is SessionState.RESERVED:
+    if session is not None and session.reserved_by == _mark(asked) and session.state is SessionState.RESERVED:
         tx.save(State(session=session), State(session=dataclasses.replace(session, reserved_at=None)))

@@ -40,12 +40,22 @@ from worker.application.commands.answers import (
     remember,
     with_token,
 )
-from worker.application.commands.context import Context
-from worker.application.failures import BrokerUnavailable, Conflict, LiveKitRefused, Outage
+from worker.application.commands.context import Context, promise_token
+from worker.application.failures import (
+    BrokerUnavailable,
+    Conflict,
+    LiveKitRefused,
+    Outage,
+    StoreUnavailable,
+)
 from worker.application.inbound import message_key
 from worker.application.ports import Transaction
+from worker.domain.model import Session
 
-_BODY_MAX_BYTES = 1 << 20
+_BODY_MAX_BYTES = 4 << 20
+_REMEMBER_WITHIN_S = 1.5
+_WRONG_BY_ITSELF = frozenset({ErrorCode.INVALID_ARGUMENT, ErrorCode.UNIMPLEMENTED})
+"""What the command's bytes alone decide, whatever is down."""
 
 log = structlog.get_logger(__name__)
 
@@ -71,8 +81,10 @@ class Commands:
 
     async def execute(self, body: bytes, *, deadline: datetime | None) -> Answered:
         """Carry the command out, unless its deadline has passed."""
+        if len(body) > _BODY_MAX_BYTES:
+            return self._failed(_too_large(body), command_id=None, readable=False)
         try:
-            envelope = decode(_of_sensible_size(body))
+            envelope = decode(body)
         except MessageInvalid as error:
             refused = CommandRefused(ErrorCode.INVALID_ARGUMENT, error.message, error.problems)
             return self._failed(refused, command_id=readable_id(body), readable=False)
@@ -86,11 +98,10 @@ class Commands:
     async def _within_time(
         self, envelope: Envelope, deadline: datetime | None
     ) -> tuple[Outcome, dict[str, Any]]:
-        if deadline is not None and deadline <= self._context.clock.now():
-            raise CommandRefused(ErrorCode.DEADLINE_EXCEEDED, "the deadline had passed: nothing was begun")
+        late = deadline is not None and deadline <= self._context.clock.now()
         try:
             async with asyncio.timeout(self._context.config.answer_within.total_seconds()):
-                return await self._once(envelope)
+                return await self._once(envelope, late=late)
         except TimeoutError as error:
             message = "what June needs did not answer in time; send the same command again"
             raise CommandRefused(ErrorCode.UNAVAILABLE, message) from error
@@ -106,7 +117,7 @@ class Commands:
             log.exception("command.fault", type=envelope.type, command=envelope.id)
             raise CommandRefused(ErrorCode.INTERNAL, "a fault of June's; its log says more") from error
 
-    async def _once(self, envelope: Envelope) -> tuple[Outcome, dict[str, Any]]:
+    async def _once(self, envelope: Envelope, *, late: bool) -> tuple[Outcome, dict[str, Any]]:
         asked = Asked(
             command_id=envelope.id,
             key=message_key(envelope),
@@ -115,10 +126,18 @@ class Commands:
             traceparent=envelope.traceparent,
         )
         try:
-            outcome = await self._dispatch(asked, _parse(envelope))
+            outcome = await (self._done_before(asked) if late else self._dispatch(asked, _parse(envelope)))
         except CommandRefused as error:
             raise await self._remembered(asked, error) from error
         return outcome, await self._complete(outcome)
+
+    async def _done_before(self, asked: Asked) -> Outcome:
+        """What a command is answered that comes after its deadline, perhaps not for the first time."""
+        known = await self._context.store.run(lambda tx: recall(tx, asked))
+        if known is None:
+            said = "the deadline had passed: nothing was begun"
+            raise CommandRefused(ErrorCode.DEADLINE_EXCEEDED, said, kept=False)
+        return known
 
     async def _dispatch(self, asked: Asked, command: Command) -> Outcome:
         match command:
@@ -143,8 +162,9 @@ class Commands:
 
     async def _remembered(self, asked: Asked, error: CommandRefused) -> CommandRefused:
         """Keep the error for the same command, unless it may be right next time; returns what is to be answered."""
-        if error.code.retryable:
+        if not error.kept:
             return error
+        by_itself = error.code in _WRONG_BY_ITSELF
         now = self._context.clock.now()
 
         def work(tx: Transaction) -> None:
@@ -152,9 +172,13 @@ class Commands:
                 remember(tx, asked, Refusal(error=error), now)
 
         try:
-            await self._context.store.run(work)
+            async with asyncio.timeout(_REMEMBER_WITHIN_S if by_itself else None):
+                await self._context.store.run(work)
         except CommandRefused as known:
             return known
+        except (StoreUnavailable, TimeoutError):
+            if not by_itself:
+                raise
         return error
 
     async def _complete(self, outcome: Outcome) -> dict[str, Any]:
@@ -164,13 +188,17 @@ class Commands:
         now = self._context.clock.now()
 
         def work(tx: Transaction) -> dict[str, Any]:
-            removal = tx.removal(session_id, grant.identity)  # type: ignore[arg-type]
+            session = tx.session(session_id)
+            if session is None or not session.live or _is_out(tx, session, grant.identity, now):
+                return dict(outcome.result)
+            # An answer that is given again brings a token that works for longer than the first one.
+            promise_token(tx, session, grant.ttl_s, now)
             return with_token(
                 outcome,
-                tx.session(session_id),
+                grant,
+                room_name=session.room_name,
                 tokens=self._context.tokens,
                 public_url=self._context.config.public_url,
-                removed=removal is not None and removal.until > now,
                 now=now,
             )
 
@@ -218,11 +246,15 @@ class Commands:
         )
 
 
-def _of_sensible_size(body: bytes) -> bytes:
-    """Naming what is wrong in a huge body would delay the commands behind it."""
-    if len(body) > _BODY_MAX_BYTES:
-        raise MessageInvalid(f"a command has at most {_BODY_MAX_BYTES:,} bytes; this one has {len(body):,}")
-    return body
+def _too_large(body: bytes) -> CommandRefused:
+    """Reading such a body would delay the commands behind it."""
+    message = f"a command has at most {_BODY_MAX_BYTES:,} bytes; this one has {len(body):,}"
+    return CommandRefused(ErrorCode.INVALID_ARGUMENT, message)
+
+
+def _is_out(tx: Transaction, session: Session, identity: str, now: datetime) -> bool:
+    removal = tx.removal(session.session_id, identity)
+    return removal is not None and removal.until > now
 
 
 def _parse(envelope: Envelope) -> Command:

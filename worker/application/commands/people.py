@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
 from schemas.commands import GuestTokenCreate, ParticipantList, ParticipantRemove, RoomGet
 from schemas.participants import (
@@ -31,12 +33,34 @@ from worker.application.commands.answers import (
     recall,
     remember,
 )
-from worker.application.commands.context import Context, promise_token, the_live_session, the_session
+from worker.application.commands.context import (
+    Context,
+    about,
+    promise_token,
+    the_live_session,
+    the_session,
+)
 from worker.application.ports import LiveParticipant, LiveRoom, Transaction
 from worker.domain.model import Removal, Session, State
 from worker.domain.voices import is_own_bot
 
 _LONGEST_TOKEN = timedelta(seconds=86_400)
+_MOMENT = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wanted:
+    """Whom a command wants out: is it barred already, and does June know it to be there?"""
+
+    session: Session
+    barred: bool
+    known: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Bar:
+    removal: Removal
+    is_new: bool
 
 
 async def room_get(context: Context, asked: Asked, command: RoomGet) -> Outcome:
@@ -44,7 +68,8 @@ async def room_get(context: Context, asked: Asked, command: RoomGet) -> Outcome:
     found = await context.store.run(lambda tx: recall(tx, asked) or the_session(tx, command.session_id))
     if isinstance(found, Outcome):
         return found
-    room = await context.livekit.room(found.room_name) if found.live else None
+    with about(found):
+        room = await context.livekit.room(found.room_name) if found.live else None
     return await _answer(context, asked, found, RoomResult(room=None if room is None else _room_view(room)))
 
 
@@ -53,41 +78,74 @@ async def participant_list(context: Context, asked: Asked, command: ParticipantL
     found = await context.store.run(lambda tx: recall(tx, asked) or the_live_session(tx, command.session_id))
     if isinstance(found, Outcome):
         return found
-    people = await context.livekit.participants(found.room_name)
-    shown = tuple(
-        _participant_view(one, found)
-        for one in people
-        if not is_own_bot(ParticipantKind(one.kind), one.identity)
-    )
+    with about(found):
+        people = await _people(context, found)
+    shown = tuple(_participant_view(one, found) for one in people)
     return await _answer(context, asked, found, ParticipantListResult(participants=shown))
 
 
 async def participant_remove(context: Context, asked: Asked, command: ParticipantRemove) -> Outcome:
-    """Take the identity out, and keep it out: the wish is stored first, since its token goes on working."""
-    now = context.clock.now()
-    found = await context.store.run(lambda tx: _bar(tx, asked, command, now))
+    """Take the identity out, and keep it out: the wish is stored before LiveKit is told, since the token goes on
+    working. It is not stored before LiveKit has said who is there: one that is away leaves nothing half done."""
+    found = await context.store.run(lambda tx: _ask_for(context, tx, asked, command))
     if isinstance(found, Outcome):
         return found
-    session, barred_before = found
-    was_there = await context.livekit.remove_participant(session.room_name, command.identity)
-    if not was_there and not barred_before:
-        await context.store.run(lambda tx: tx.forget_removal(session.session_id, command.identity))
-        raise CommandRefused(ErrorCode.NOT_FOUND, "there is no participant with this identity in the room")
+    session = found.session
+    with about(session):
+        if not found.barred:
+            there = {one.identity for one in await _people(context, session)}
+            if not found.known and command.identity not in there:
+                raise _nobody(session)
+        bar = await context.store.run(lambda tx: _bar(context, tx, asked, command))
+        if isinstance(bar, Outcome):
+            return bar
+        was_there = await context.livekit.remove_participant(session.room_name, command.identity)
+    if not was_there and bar.is_new:
+        await context.store.run(lambda tx: _unbar(tx, session, bar.removal))
     return await _answer(context, asked, session, ParticipantRemoved())
 
 
-def _bar(
-    tx: Transaction, asked: Asked, command: ParticipantRemove, now: datetime
-) -> Outcome | tuple[Session, bool]:
+def _ask_for(
+    context: Context, tx: Transaction, asked: Asked, command: ParticipantRemove
+) -> Outcome | _Wanted:
     if (known := recall(tx, asked)) is not None:
         return known
     session = the_live_session(tx, command.session_id)
     barred = tx.removal(session.session_id, command.identity)
-    # Any token that June gave out before now has run out by then.
-    removal = Removal(session_id=session.session_id, identity=command.identity, until=now + _LONGEST_TOKEN)
+    people = () if session.room_sid is None else tx.live_participants(session.room_sid)
+    return _Wanted(
+        session=session,
+        barred=barred is not None and barred.until > context.clock.now(),
+        known=any(one.identity == command.identity and not one.bot for one in people),
+    )
+
+
+def _bar(context: Context, tx: Transaction, asked: Asked, command: ParticipantRemove) -> Outcome | _Bar:
+    """Any token that June gave out before now has run out by the end of it. No two bars of one identity are equal."""
+    if (known := recall(tx, asked)) is not None:
+        return known
+    session = the_live_session(tx, command.session_id)
+    now = context.clock.now()
+    barred = tx.removal(session.session_id, command.identity)
+    until = now + _LONGEST_TOKEN
+    if barred is not None:
+        until = max(until, barred.until + _MOMENT)
+    removal = Removal(session_id=session.session_id, identity=command.identity, until=until)
     before = State(session=session, removals={} if barred is None else {barred.identity: barred})
     tx.save(before, dataclasses.replace(before, removals={removal.identity: removal}))
-    return session, barred is not None and barred.until > now
+    return _Bar(removal=removal, is_new=barred is None or barred.until <= now)
+
+
+def _unbar(tx: Transaction, session: Session, removal: Removal) -> None:
+    """Raises `not_found`, unless another command bars the identity as well."""
+    if tx.removal(session.session_id, removal.identity) == removal:
+        tx.forget_removal(session.session_id, removal.identity)
+        raise _nobody(session)
+
+
+def _nobody(session: Session) -> CommandRefused:
+    message = "there is no participant with this identity in the room"
+    return CommandRefused(ErrorCode.NOT_FOUND, message, session_id=session.session_id)
 
 
 async def guest_token(context: Context, asked: Asked, command: GuestTokenCreate) -> Outcome:
@@ -120,6 +178,12 @@ async def guest_token(context: Context, asked: Asked, command: GuestTokenCreate)
         return outcome
 
     return await context.store.run(work)
+
+
+async def _people(context: Context, session: Session) -> Sequence[LiveParticipant]:
+    """Who is in the room now, without June's bots."""
+    people = await context.livekit.participants(session.room_name)
+    return [one for one in people if not is_own_bot(ParticipantKind(one.kind), one.identity)]
 
 
 async def _answer(context: Context, asked: Asked, session: Session, result: Result) -> Outcome:

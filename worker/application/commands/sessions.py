@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
+import re
 from datetime import UTC, datetime
 
 from schemas.commands import SessionDelete, SessionGet, SessionList
@@ -18,13 +20,17 @@ from worker.application.commands.answers import (
     recall,
     remember,
 )
-from worker.application.commands.context import Context, promise_token, settle, the_session
+from worker.application.commands.context import Context, about, promise_token, settle, the_session
+from worker.application.errands import Tried
 from worker.application.failures import LiveKitUnavailable
 from worker.application.loading import load_session
 from worker.application.ports import ErrandKind, OutboxMessage, RoomErrand, Transaction
 from worker.application.views import session_view
 from worker.domain import sessions
 from worker.domain.model import Session
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_LOOK_AGAIN_S = 0.05
 
 
 def session_outcome(session: Session, grant: Grant | None) -> Outcome:
@@ -102,8 +108,8 @@ def _cursor(place: tuple[datetime, str]) -> str:
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         moment_ms, session_id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
-        if not isinstance(moment_ms, int) or not isinstance(session_id, str):
-            raise TypeError
+        if type(moment_ms) is not int or not _SESSION_ID.fullmatch(session_id):
+            raise ValueError
         return datetime.fromtimestamp(moment_ms / 1000, UTC), session_id
     except (ValueError, TypeError, binascii.Error, OverflowError, OSError, RecursionError) as error:
         problem = FieldProblem("cursor", "is not a cursor that June gave")
@@ -115,7 +121,7 @@ async def delete(context: Context, asked: Asked, command: SessionDelete) -> Outc
     closing stays an errand, and the answer is `unavailable`."""
     now = context.clock.now()
 
-    def end(tx: Transaction) -> tuple[Outcome | None, list[OutboxMessage], list[RoomErrand]]:
+    def end(tx: Transaction) -> tuple[Outcome | Session, list[OutboxMessage], list[RoomErrand]]:
         if (known := recall(tx, asked)) is not None:
             return known, [], []
         session = the_session(tx, command.session_id)
@@ -123,16 +129,30 @@ async def delete(context: Context, asked: Asked, command: SessionDelete) -> Outc
         decision = sessions.delete(before, now, context.config.policy)
         rendered = settle(context, tx, before, decision, asked, now)
         waiting = tx.errands_of_room(session.room_name)
-        return None, rendered.messages, [errand for errand in waiting if errand.kind is ErrandKind.CLOSE_ROOM]
+        closings = [errand for errand in waiting if errand.kind is ErrandKind.CLOSE_ROOM]
+        return session, rendered.messages, closings
 
-    known, messages, errands = await context.store.run(end)
+    found, messages, errands = await context.store.run(end)
+    if isinstance(found, Outcome):
+        return found
     await context.outbox.send(messages)
-    for errand in errands:
-        if not await context.errands.carry_out(errand):
-            raise LiveKitUnavailable("the session has ended; its room is closed as soon as LiveKit is back")
-    if known is not None:
-        return known
+    with about(found):
+        for errand in errands:
+            await _closed(context, errand)
     return await context.store.run(lambda tx: _deleted(tx, asked, command, now))
+
+
+async def _closed(context: Context, errand: RoomErrand) -> None:
+    """Return when the room is. A session that is just being made of its name closes it first, and is waited for."""
+    while True:
+        match await context.errands.carry_out(errand):
+            case Tried.DONE:
+                return
+            case Tried.LATER:
+                said = "the session has ended; its room is closed as soon as LiveKit is back"
+                raise LiveKitUnavailable(said)
+            case Tried.SOON:
+                await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 def _deleted(tx: Transaction, asked: Asked, command: SessionDelete, now: datetime) -> Outcome:

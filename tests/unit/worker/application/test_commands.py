@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.support.bench_worker import BenchWorker
+from worker.application.failures import StoreUnavailable
+from worker.application.ports import Transaction
 
 
 async def test_delete_ends_the_session_and_closes_its_room(worker: BenchWorker) -> None:
@@ -123,7 +128,29 @@ async def test_pages_are_newest_first_and_stable(worker: BenchWorker) -> None:
     assert third["next_cursor"] is None
 
 
-@pytest.mark.parametrize("cursor", ["x", "AAAA", "bnVsbA==", "W10=", "Wzk5OTk5OTk5OTk5OTk5OTk5LCJhIl0="])
+def as_cursor(*place: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "AAAA",
+        "bnVsbA==",
+        "W10=",
+        as_cursor(99999999999999999, "a"),
+        as_cursor(-(10**15), "a"),
+        as_cursor(1.5, "a"),
+        as_cursor(True, "a"),
+        as_cursor(1, 1),
+        as_cursor(1, ""),
+        as_cursor(1, "\0"),
+        as_cursor(1, "\ud800"),
+        as_cursor(1, "a", "b"),
+        as_cursor({}, "a"),
+    ],
+)
 async def test_a_made_up_cursor_is_refused(worker: BenchWorker, cursor: str) -> None:
     """With the field's name."""
     reply = await worker.ask("session.list", cursor=cursor)
@@ -159,3 +186,124 @@ async def test_a_broken_rule_is_remembered_under_its_id(worker: BenchWorker) -> 
     assert await worker.ask("session.create", command_id="c", user_id="") == first
     other = await worker.ask("session.create", command_id="c", user_id="ann")
     assert other["error"]["details"][0]["field"] == "id"
+
+
+async def test_a_command_that_was_carried_out_is_answered_after_its_deadline(worker: BenchWorker) -> None:
+    """`deadline_exceeded` would say that nothing was begun."""
+    past = worker.clock.now() - timedelta(milliseconds=1)
+    first = await worker.ask("session.create", command_id="c", user_id="ann")
+    again = await worker.ask("session.create", command_id="c", deadline=past, user_id="ann")
+    assert again["result"]["session"] == first["result"]["session"]
+
+
+async def test_removing_leaves_nothing_behind_when_livekit_is_away(worker: BenchWorker) -> None:
+    """Who is there stays there with a token, and who never was there is still nobody."""
+    await worker.ok("session.create", user_id="ann", session_id="s1")
+    worker.livekit.join("s1", "ann")
+    await worker.livekit.down()
+    for identity in ("ann", "nobody"):
+        reply = await worker.ask(
+            "participant.remove", command_id=identity, session_id="s1", identity=identity
+        )
+        assert (reply["error"]["code"], reply["error"]["retryable"]) == ("unavailable", True)
+    assert (await worker.ok("session.get", session_id="s1"))["access_token"]
+    await worker.livekit.up()
+    nobody = await worker.ask("participant.remove", command_id="nobody", session_id="s1", identity="nobody")
+    assert nobody["error"]["code"] == "not_found"
+    ann = await worker.ask("participant.remove", command_id="ann", session_id="s1", identity="ann")
+    assert ann["result"] == {"removed": True}
+
+
+async def test_a_removal_whose_answer_was_lost_is_finished_by_the_same_command(worker: BenchWorker) -> None:
+    """LiveKit took the participant out and could not say so: it was there, and it is removed."""
+    await worker.ok("session.create", user_id="ann", session_id="s1")
+    worker.livekit.join("s1", "bob")
+    ask: dict[str, Any] = {"session_id": "s1", "identity": "bob"}
+    worker.livekit.slow_only("RemoveParticipant", timedelta(seconds=2))
+    assert (await worker.ask("participant.remove", command_id="r", **ask))["error"]["code"] == "unavailable"
+    worker.livekit.slow(timedelta())
+    assert "bob" not in worker.livekit.identities("s1")
+    assert (await worker.ask("participant.remove", command_id="r", **ask))["result"] == {"removed": True}
+
+
+async def test_of_two_removals_at_once_none_undoes_the_other(worker: BenchWorker) -> None:
+    """One takes the participant out, the other finds it gone; it stays out."""
+    await worker.ok("session.create", user_id="ann", session_id="s1")
+    for number in range(5):
+        identity = f"bob-{number}"
+        worker.livekit.join("s1", identity)
+        replies = await asyncio.gather(
+            *(worker.ask("participant.remove", session_id="s1", identity=identity) for _ in range(3))
+        )
+        assert any(reply["ok"] for reply in replies)
+        worker.livekit.join("s1", identity)
+        room = {"sid": worker.livekit.room_sid("s1"), "name": "s1"}
+        person = {"sid": f"PA_{number}", "identity": identity}
+        await worker.webhook("participant_joined", room=room, participant=person)
+        await worker.errands.round()
+        assert identity not in worker.livekit.identities("s1")
+
+
+async def test_junes_bots_are_nobody_to_remove(worker: BenchWorker) -> None:
+    """They are in no list, and what is not there is not found."""
+    await worker.ok("session.create", user_id="ann", session_id="s1")
+    worker.livekit.join("s1", "june-stt-1", kind="agent", hidden=True)
+    reply = await worker.ask("participant.remove", session_id="s1", identity="june-stt-1")
+    assert reply["error"]["code"] == "not_found"
+    assert "june-stt-1" in worker.livekit.identities("s1")
+
+
+async def test_an_error_about_a_session_has_it_as_its_subject(worker: BenchWorker) -> None:
+    """Where there is a session, whatever went wrong with it."""
+    await worker.ok("session.create", user_id="ann", session_id="s1")
+
+    async def said(type_: str, **more: Any) -> tuple[str, str | None]:
+        envelope = json.loads((await worker.answer(type_, session_id="s1", **more)).reply)
+        return envelope["data"]["error"]["code"], envelope["subject"]
+
+    assert await said("participant.remove", identity="nobody") == ("not_found", "s1")
+    await worker.livekit.down()
+    for type_ in ("room.get", "participant.list", "session.delete"):
+        assert await said(type_) == ("unavailable", "s1")
+
+
+@pytest.mark.parametrize("field", ["user_id", "metadata"])
+async def test_a_field_of_a_megabyte_is_named(worker: BenchWorker, field: str) -> None:
+    """And so is the command. Only what is larger than 4 MiB is not looked into."""
+    value: Any = "x" * (1 << 20) if field == "user_id" else {"a": "x" * (1 << 20)}
+    reply = await worker.ask("session.create", command_id="c", **({"user_id": "ann"} | {field: value}))
+    assert (reply["command_id"], reply["error"]["details"][0]["field"]) == ("c", field)
+    answered = await worker.answer("session.create", user_id="x" * (4 << 20))
+    assert answered.error is not None
+    assert (answered.error.code, answered.command_id) == ("invalid_argument", None)
+
+
+async def test_what_is_wrong_by_itself_is_said_without_a_store(worker: BenchWorker) -> None:
+    """The same command again would not be right, whatever is down."""
+
+    async def away(work: Callable[[Transaction], Any]) -> Any:
+        raise StoreUnavailable("away")
+
+    worker.store.run = away  # type: ignore[method-assign]
+    assert (await worker.ask("session.create", user_id=""))["error"]["code"] == "invalid_argument"
+    assert (await worker.ask("session.crate"))["error"]["code"] == "unimplemented"
+    assert (await worker.ask("session.create", user_id="ann"))["error"]["code"] == "unavailable"
+
+
+async def test_deleting_waits_for_a_session_that_is_being_made_of_the_room_name(worker: BenchWorker) -> None:
+    """LiveKit is there, so nothing is unavailable: the new session closes the old room, then both are answered."""
+    worker.livekit.slow(timedelta(seconds=0.1))
+    old = "s0"
+    await worker.ok("session.create", user_id="ann", session_id=old, room_name="r")
+    for number in range(1, 6):
+        new = f"s{number}"
+        deleted, made = await asyncio.gather(
+            worker.ask("session.delete", session_id=old),
+            worker.ask("session.create", user_id="ann", session_id=new, room_name="r"),
+        )
+        assert deleted["result"]["session"]["status"] == "ended"
+        if not made["ok"]:
+            assert made["error"]["code"] == "already_exists"
+            made = await worker.ask("session.create", user_id="ann", session_id=new, room_name="r")
+        assert worker.livekit.room_sid("r") == made["result"]["session"]["livekit_room_sid"]
+        old = new

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import jwt
+import pytest
 
 from tests.support.bench_worker import BenchWorker
 
@@ -107,3 +109,78 @@ async def test_a_webhook_that_comes_before_the_answer_adopts_nothing(worker: Ben
     result = (await worker.ask("session.create", command_id="c1", user_id="ann", session_id="s1"))["result"]
     assert result["session"]["session_id"] == "s1"
     assert worker.types().count("session.created") == 1
+
+
+async def test_other_data_under_the_id_of_a_failed_command_is_a_command_of_its_own(
+    worker: BenchWorker,
+) -> None:
+    """`unavailable` is not remembered: what was asked for then is not mixed into what is asked for now."""
+    await worker.livekit.down()
+    await worker.ask("session.create", command_id="c1", user_id="ann", session_id="s1", metadata={"a": 1})
+    await worker.livekit.up()
+    result = (await worker.ask("session.create", command_id="c1", user_id="ben", session_id="s1"))["result"]
+    assert (result["session"]["user_id"], result["session"]["metadata"]) == ("ben", None)
+    assert claims(result["access_token"])["sub"] == "ben"
+
+
+async def test_other_data_under_the_id_of_a_command_at_work_is_refused(worker: BenchWorker) -> None:
+    """And takes nothing from the one that came first; that one's answer is the one that is remembered."""
+    worker.livekit.slow(timedelta(seconds=0.2))
+    first = asyncio.create_task(worker.ask("session.create", command_id="c1", user_id="ann", session_id="s1"))
+    await until_asked(worker, "CreateRoom")
+    other = await worker.ask("session.create", command_id="c1", user_id="ben", session_id="s1")
+    assert other["error"]["details"][0]["field"] == "id"
+    made = (await first)["result"]["session"]
+    assert made["user_id"] == "ann"
+    again = await worker.ask("session.create", command_id="c1", user_id="ann", session_id="s1")
+    assert again["result"]["session"] == made
+
+
+@pytest.mark.parametrize("code", ["unavailable", "failed_precondition"])
+async def test_what_livekit_did_not_do_holds_no_name(worker: BenchWorker, code: str) -> None:
+    """Whether it could not or would not: another command may have the names at once."""
+    worker.livekit.fail_next(code)
+    failed = await worker.ask("session.create", user_id="ann", session_id="s1", room_name="r")
+    assert failed["error"]["code"] in {"unavailable", "internal"}
+    await worker.ok("session.create", user_id="ben", session_id="s1", room_name="r")
+
+
+async def test_copies_at_once_dispatch_an_agent_once(worker: BenchWorker) -> None:
+    """However many of them run side by side, and also into a room that was there before."""
+    worker.livekit.slow(timedelta(seconds=0.05))
+    for room_name in ("new", "old"):
+        if room_name == "old":
+            worker.livekit.join(room_name, "early")
+        copies = [
+            worker.ask(
+                "session.create", command_id=room_name, user_id="a", room_name=room_name, agents=AGENTS
+            )
+            for _ in range(1 if room_name == "old" else 8)
+        ]
+        replies = await asyncio.gather(*copies)
+        assert all(reply["ok"] for reply in replies)
+        assert worker.livekit.dispatched(room_name) == [("greeter", "hi"), ("scribe", "")]
+
+
+async def test_an_answer_given_again_keeps_its_room_shut_for_longer(worker: BenchWorker) -> None:
+    """Its token works for longer than the first one: until then a deleted session's room is closed again."""
+    await worker.ask("session.create", command_id="c1", user_id="ann", session_id="s1", token_ttl_s=900)
+    worker.clock.advance(timedelta(seconds=800))
+    await worker.ask("session.create", command_id="c1", user_id="ann", session_id="s1", token_ttl_s=900)
+    await worker.ok("session.delete", session_id="s1")
+    worker.clock.advance(timedelta(seconds=800))
+    worker.livekit.join("s1", "ann")
+    await worker.webhook("room_started", room={"sid": "RM_back", "name": "s1"})
+    await worker.errands.round()
+    assert worker.livekit.room_sid("s1") is None
+    assert worker.types() == ["session.created", "session.ended"]
+
+
+AGENTS = [{"agent_name": "greeter", "metadata": "hi"}, {"agent_name": "scribe"}]
+
+
+async def until_asked(worker: BenchWorker, method: str) -> None:
+    """Return when LiveKit was asked for it."""
+    async with asyncio.timeout(5):
+        while method not in worker.livekit.calls:  # noqa: ASYNC110 - the fake has nothing to wait on
+            await asyncio.sleep(0.005)

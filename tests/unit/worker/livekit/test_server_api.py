@@ -17,6 +17,7 @@ from tests.support.fake_livekit import FakeLiveKit
 from worker.adapters.livekit.server_api import LiveKitServer
 from worker.application.failures import LiveKitRefused, LiveKitUnavailable
 from worker.application.ports import LiveRoom
+from worker.domain.model import Agent
 
 DEADLINE = timedelta(seconds=0.5)
 SECRET = "a secret that is long enough for it"
@@ -31,7 +32,7 @@ CALLS: dict[str, Callable[[LiveKitServer], Awaitable[object]]] = {
     "rooms of names": lambda client: client.rooms(["r", "s"]),
     "participants": lambda client: client.participants("r"),
     "remove_participant": lambda client: client.remove_participant("r", "ann"),
-    "dispatch_agent": lambda client: client.dispatch_agent("r", agent_name="a", metadata=""),
+    "dispatch_agents": lambda client: client.dispatch_agents("r", [Agent(agent_name="a")]),
     "check": lambda client: client.check(),
 }
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
