@@ -111,3 +111,16 @@ async def test_lists_of_the_living_walk_over_no_tombstone(tmp_path: Path) -> Non
         plan = " ".join(row[3] for row in connection.execute(explain, statement.places(values)))
         assert f"USING INDEX {index} (" in plan
     connection.close()
+
+
+async def test_sqlite_syncs_each_commit(tmp_path: Path) -> None:
+    """What was committed is on the disk, and outlives a lost power supply as it does a killed process."""
+    store = open_store(f"sqlite:///{tmp_path}/june.db")
+    await store.start()
+    await store.close()
+    connection = SqliteDriver(tmp_path / "june.db").connect()
+    settings = [
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")
+    ]
+    connection.close()
+    assert settings == [2, "wal"], "2 is FULL"
