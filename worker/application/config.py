@@ -17,6 +17,8 @@ class Config:
     policy: Policy
     answer_within: timedelta = timedelta(seconds=4.5)
     """A command is answered by then, whatever is down; the contract says 5 s."""
+    bot_token_ttl: timedelta = timedelta(seconds=300)
+    """For how long the tokens in jobs can be used to join."""
     default_token_ttl_s: int = 900
     """For a session that no command made, so that nobody chose."""
     answers_kept: timedelta = timedelta(hours=24)

@@ -45,6 +45,8 @@ class Rendered:
     errands: list[RoomErrand] = field(default_factory=list)
     wakes: list[fx.Wake] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    has_tokens: bool = False
+    """Whether one of the messages lets its receiver into the room."""
 
 
 class Renderer:
@@ -60,6 +62,8 @@ class Renderer:
         for effect in effects:
             self._one(rendered, effect, cause, now)
         rendered.state = _with_sequence(state, len(rendered.messages))
+        if rendered.has_tokens:
+            rendered.state = _with_promise(rendered.state, now + self._config.bot_token_ttl)
         return rendered
 
     def _one(self, rendered: Rendered, effect: fx.Effect, cause: Cause, now: datetime) -> None:
@@ -97,6 +101,7 @@ class Renderer:
         exchange, data, expires_after = self._data(session, effect, now)
         if isinstance(data, SttStart | AiTurn | TtsSpeak) and data.attempt > 1:
             rendered.counts["attempt_again"] += 1
+        rendered.has_tokens |= isinstance(data, SttStart | TtsSpeak)
         sequence = session.sequence + len(rendered.messages) + 1
         message_id = secrets.token_hex(16)
         body = session_message(
@@ -223,6 +228,23 @@ def _with_sequence(state: State, messages: int) -> State:
         return state
     session = replace(state.session, sequence=state.session.sequence + messages)
     return replace(state, session=session)
+
+
+def promised(session: Session, until: datetime) -> Session:
+    """The session that knows of a token of its that works until then; to the minute, so that most change nothing."""
+    until = until.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    if session.tokens_until is not None and session.tokens_until >= until:
+        return session
+    return replace(session, tokens_until=until)
+
+
+def _with_promise(state: State, until: datetime) -> State:
+    """A bot that comes late must not bring a deleted session's room back. Where June let nobody else in, people have
+    tokens of others, and a room that comes back is theirs."""
+    session = state.session
+    if session is None or session.tokens_until is None:
+        return state
+    return replace(state, session=promised(session, until))
 
 
 def _history_entry(entry: fx.HistoryEntry) -> HistoryEntry:

@@ -199,6 +199,7 @@ def compose(
 def _config(settings: WorkerSettings) -> Config:
     return Config(
         public_url=settings.client_url,
+        bot_token_ttl=settings.bot_token_ttl,
         policy=Policy(
             adopt_rooms=settings.adopt_rooms,
             stt_enabled=settings.stt_enabled,

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -154,3 +155,22 @@ async def test_a_refused_value_is_permanent(store: SqlStore, key: str) -> None:
     """PostgreSQL cannot hold NUL, nor a long text in an index: that is no outage, and the same again is as wrong."""
     with pytest.raises(Permanent):
         await store.run(lambda tx: tx.mark_seen(key, NOW))
+
+
+async def test_what_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> None:
+    """After an outage, what was given up in it does not delay what is asked now."""
+    store = open_store(f"sqlite:///{tmp_path}/june.db")
+    await store.start()
+    over = threading.Event()
+    hanging = asyncio.create_task(store.run(lambda _tx: over.wait(10)))
+    while not store._lanes._queue.empty():  # noqa: ASYNC110 - a thread takes it
+        await asyncio.sleep(0.001)
+    given_up = [asyncio.create_task(store.run(lambda tx: tx.mark_seen("m", NOW))) for _ in range(5)]
+    await asyncio.sleep(0)
+    for task in given_up:
+        task.cancel()
+    await asyncio.wait(given_up)
+    over.set()
+    assert await hanging
+    assert not await store.run(lambda tx: tx.seen("m"))
+    await store.close()

@@ -1,8 +1,8 @@
 """Threads that run works: one for SQLite, which commits as a group what has gathered; a few for PostgreSQL.
 
 Promises: results of a group reach the loop by one wake-up. A waiter that is cancelled disturbs nobody, and its works
-may be committed all the same. A thread that crashes is an outage that is seen at once: everybody who waits or comes
-later gets `StoreUnavailable`.
+may be committed all the same; what nobody waits for any more is not begun. A thread that crashes is an outage that is
+seen at once: everybody who waits or comes later gets `StoreUnavailable`.
 Refuses: to order works that were given by different calls over several threads.
 """
 
@@ -77,7 +77,9 @@ class Lanes:
         batches: list[_Batch] = []
         try:
             while batches := self._take():
-                self._deliver(self._run(runner, batches))
+                # After an outage nobody waits any more for most of what was queued in it.
+                wanted = [batch for batch in batches if not batch.answer.cancelled()]
+                self._deliver(self._run(runner, wanted))
         except BaseException as error:  # noqa: BLE001 - a thread has no caller: its waiters are told instead
             self._crashed(error, batches)
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from worker.application.errands import Errands
 from worker.application.failures import LiveKitUnavailable
 from worker.application.outbox import Outbox
 from worker.application.ports import Clock, LiveKit, Store, Tokens, Transaction
-from worker.application.rendering import Cause, Rendered, Renderer, store
+from worker.application.rendering import Cause, Rendered, Renderer, promised, store
 from worker.domain.effects import Effect
 from worker.domain.model import Session, SessionState, State
 
@@ -62,16 +61,11 @@ def about(session: Session) -> Iterator[None]:
 
 
 def promise_token(tx: Transaction, session: Session, ttl_s: int, now: datetime) -> Session:
-    """Note until when a token of the session works, to the minute: most answers then write nothing.
-
-    Returns the session as it is after that.
-    """
-    until = _minute_after(now + timedelta(seconds=ttl_s))
-    if session.tokens_until is not None and session.tokens_until >= until:
+    """Note until when a token of the session works. Returns the session as it is after that."""
+    after = promised(session, now + timedelta(seconds=ttl_s))
+    if after is session:
         return session
-    before = State(session=session)
-    after = State(session=dataclasses.replace(session, tokens_until=until))
-    tx.save(before, after)
+    tx.save(State(session=session), State(session=after))
     return tx.session(session.session_id) or session
 
 
@@ -89,7 +83,3 @@ def settle(
     rendered = context.renderer.render(after, effects, cause, now)
     store(tx, before, rendered)
     return rendered
-
-
-def _minute_after(moment: datetime) -> datetime:
-    return moment.replace(second=0, microsecond=0) + timedelta(minutes=1)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +128,21 @@ def _said(worker: BenchWorker) -> dict[str, list[Any]]:
         envelope = json.loads(message.body)
         said[envelope["partitionkey"]].append(envelope["type"])
     return said
+
+
+async def test_a_bot_that_comes_late_does_not_bring_a_deleted_room_back(worker: BenchWorker) -> None:
+    """Its token works for longer than those of the people, who have been in the room for long."""
+    await worker.ok("session.create", user_id="ann", session_id="s1", token_ttl_s=60)
+    room = {"sid": worker.livekit.room_sid("s1"), "name": "s1"}
+    worker.clock.advance(timedelta(minutes=20))
+    ann = {"sid": "PA_1", "identity": "ann"}
+    await worker.webhook("participant_joined", room=room, participant=ann)
+    await worker.webhook("track_published", room=room, participant=ann, track={"sid": "TR_1"})
+    (job,) = worker.of("stt.start")
+    await worker.ok("session.delete", session_id="s1")
+    worker.clock.advance(timedelta(minutes=4))
+    worker.livekit.join("s1", f"june-stt-{job['job_id']}", kind="agent", hidden=True)
+    await worker.webhook("room_started", room={"sid": "RM_back", "name": "s1"})
+    await worker.errands.round()
+    assert worker.livekit.room_sid("s1") is None
+    assert worker.types().count("session.created") == 1
