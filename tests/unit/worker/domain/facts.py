@@ -130,9 +130,21 @@ def completed(attempt: int = 1, *, by: str = "stt-a") -> Reported:
 
 
 def final(
-    text: str = "hello", *, utterance: str = "u1", by: str = "stt-a", attempt: int | None = None
+    text: str = "hello",
+    *,
+    utterance: str = "u1",
+    by: str = "stt-a",
+    attempt: int | None = None,
+    language: str | None = None,
 ) -> Reported:
-    report = SttTranscript(job_id=job_id(), attempt=attempt, utterance_id=utterance, text=text, is_final=True)
+    report = SttTranscript(
+        job_id=job_id(),
+        attempt=attempt,
+        utterance_id=utterance,
+        text=text,
+        is_final=True,
+        language=language,
+    )
     return Reported(source=by, report=report)
 
 

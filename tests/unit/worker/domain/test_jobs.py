@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -24,9 +25,10 @@ from tests.unit.worker.domain.facts import (
     the_job,
     unpublished,
 )
+from worker.domain import jobs
 from worker.domain.effects import OfferJob, Wake
 from worker.domain.facts import Fact, TimeCame
-from worker.domain.model import JobState
+from worker.domain.model import JobState, State
 from worker.domain.voices import is_own_bot, job_id_of
 
 S = timedelta(seconds=1)
@@ -135,6 +137,15 @@ def test_less_than_a_lease_forgets_nothing(domain: MemoryDomain) -> None:
     assert the_job(domain).retry_at == domain.now + 1 * S
 
 
+def test_failed_before_a_lease_forgets_nothing(domain: MemoryDomain) -> None:
+    """An attempt that was held for a moment less than a lease is one more loss in the row."""
+    domain.give(failed(1), running(2))
+    domain.wait(LEASE - TICK)
+    domain.give(running(2))
+    assert story(domain.give(failed(2))) == ["job TR_1 waiting 3"]
+    assert the_job(domain).retry_at == domain.now + 1 * S
+
+
 def test_failed_after_a_lease_forgets_losses(domain: MemoryDomain) -> None:
     """Alive for a whole lease and then draining, a holder leaves without a backoff."""
     domain.give(failed(1), running(2))
@@ -150,6 +161,16 @@ def test_completed_ends_the_job_for_good(domain: MemoryDomain) -> None:
     assert story(domain.give(completed())) == ["job TR_1 ended 1 completed"]
     assert domain.wait(10 * LEASE) == []
     assert story(domain.give(unpublished())) == ["unpublished TR_1"]
+
+
+def test_a_job_that_is_known_is_not_started_again(domain: MemoryDomain) -> None:
+    """Live or ended: a voice has one job."""
+    for fact in (running(), completed()):
+        domain.give(fact)
+        known = the_job(domain)
+        state = State(jobs={known.job_id: known})
+        again = jobs.start(state, replace(known, attempt=1, holder=None), domain.now, domain.policy)
+        assert again == (state, ())
 
 
 def test_completed_counts_when_nobody_holds_it(domain: MemoryDomain) -> None:

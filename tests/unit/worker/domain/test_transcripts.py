@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from schemas.events import TranscriptAdded
+from schemas.reports import AiReply, AiStatus, TtsStatus, WorkState
 from tests.support.memory_domain import MemoryDomain, messages, of, story
 from tests.unit.worker.domain.facts import (
     LEASE,
@@ -25,7 +26,7 @@ from tests.unit.worker.domain.facts import (
     the_job,
 )
 from worker.domain.effects import AskAi
-from worker.domain.facts import Fact
+from worker.domain.facts import Fact, Reported
 
 TAKEN = ["TranscriptAdded", "AskAi"]
 LAST_WORDS = timedelta(seconds=10)
@@ -54,6 +55,15 @@ def test_a_final_is_told_and_asks_the_ai(domain: MemoryDomain) -> None:
     )
     assert (event.participant.sid, event.participant.identity) == ("PA_1", "ann")
     assert of(effects, AskAi)[0].text == "good day"
+
+
+def test_a_final_says_its_language(domain: MemoryDomain) -> None:
+    """The one that was heard, in the event and in the turn."""
+    domain.give(running())
+    effects = domain.give(final("guten Tag", language="de-CH"))
+    (event,) = messages(effects)
+    assert isinstance(event, TranscriptAdded)
+    assert (event.language, of(effects, AskAi)[0].language) == ("de-CH", "de-CH")
 
 
 def test_without_ai_a_final_is_only_told() -> None:
@@ -145,6 +155,17 @@ def test_words_hold_no_lease(domain: MemoryDomain) -> None:
 def test_words_on_an_attempt_to_come_are_counted(domain: MemoryDomain) -> None:
     """Nobody can have taken what was not offered."""
     assert story(domain.give(final(attempt=2))) == ["count unknown_report"]
+
+
+def test_an_unknown_turn_is_counted(domain: MemoryDomain) -> None:
+    """Answers, and word of how an answer or its speech goes, that name no turn of June's are dropped."""
+    reports = (
+        AiReply(turn_id="t", part=0, text="hi", is_final=True),
+        AiStatus(turn_id="t", attempt=1, state=WorkState.RUNNING),
+        TtsStatus(turn_id="t", part=0, attempt=1, state=WorkState.RUNNING),
+    )
+    facts = [Reported(source="ai-1", report=report) for report in reports]
+    assert story(domain.give(*facts)) == ["count unknown_report"] * 3
 
 
 def test_an_unknown_job_is_counted() -> None:
