@@ -190,6 +190,19 @@ def test_parts_that_were_not_given_are_counted() -> None:
     assert talk.state == before
 
 
+def test_what_is_behind_a_gap_is_not_waited_for() -> None:
+    """An answer that is given up ends before its first gap, and the turn with what was spoken before it."""
+    talk = Talk()
+    talk.say("q")
+    talk.reply(0, "a")
+    talk.reply(2, "c", final=True)
+    talk.pass_time(LEASE - TICK)
+    talk.tts(0, "completed")
+    assert talk.completed() == []
+    talk.pass_time(TICK)
+    assert (talk.spoken(), talk.completed()) == ([("a", 0, 1)], [("a", True)])
+
+
 def test_the_ai_is_lost_while_its_part_is_spoken() -> None:
     """An AI that falls silent after a part ends the answer there; the turn ends when that part is spoken."""
     talk = Talk()
