@@ -24,6 +24,7 @@ from worker.domain.policy import Policy
 
 START = datetime(2026, 11, 22, 19, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
+_MOST_WAKES = 1000
 
 _E = TypeVar("_E")
 
@@ -140,7 +141,10 @@ class Talk:
     def pass_time(self, by: timedelta = LEASE) -> None:
         """The clock goes on; each wake on the way fires at its moment. `new` holds what all of them asked for."""
         until, asked = self.now + by, []
+        fired = 0
         while self._wake is not None and self._wake <= until:
+            fired += 1
+            assert fired < _MOST_WAKES, "a wake brings on the next one, without end"
             self.now, self._wake = max(self.now, self._wake), None
             self.wake()
             asked += self.new
