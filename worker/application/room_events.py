@@ -15,7 +15,6 @@ from datetime import datetime
 from schemas.topology import partition_of
 from worker.application.config import Config
 from worker.application.errands import Errands
-from worker.application.failures import Conflict
 from worker.application.inbound import Inbound, read_inbound
 from worker.application.loading import load
 from worker.application.outbox import Outbox
@@ -135,18 +134,15 @@ class RoomEvents:
     def _work(
         self, place: int, message: Inbound, partition: int, now: datetime, blocked: dict[str, int]
     ) -> Callable[[Transaction], _Applied]:
-        """It may be run again. `blocked`: by room, the place of the message that failed; those behind it wait."""
+        """It may be run again. `blocked`: by room, the place of the message that is not done; those behind it wait."""
 
         def work(tx: Transaction) -> _Applied:
             if blocked.get(message.room_name, place) < place:
                 raise _RoomBlocked
-            try:
-                return self._apply(tx, message, partition, now)
-            except Conflict:
-                raise
-            except Exception:
-                blocked[message.room_name] = place
-                raise
+            blocked[message.room_name] = place
+            applied = self._apply(tx, message, partition, now)
+            del blocked[message.room_name]
+            return applied
 
         return work
 

@@ -115,6 +115,24 @@ async def test_a_message_that_fails_delays_its_own_room_alone(
     assert said[ROOMS[0]] == said[ROOMS[1]]
 
 
+async def test_a_conflict_that_does_not_end_keeps_its_room_in_order(worker: BenchWorker) -> None:
+    """What is behind it waits, as behind any other failure."""
+    room = ROOMS[0]
+    started, finished, other = (
+        {"event": event, "id": f"EV_{sid}_{event}", "room": {"sid": sid, "name": name}}
+        for event, sid, name in (
+            ("room_started", "RM_a", room),
+            ("room_finished", "RM_a", room),
+            ("room_started", "RM_b", ROOMS[1]),
+        )
+    )
+    # A client has both ids that the room's session could get.
+    for taken in ("lk_RM_a", f"lk_RM_a-{round(worker.clock.now().timestamp() * 1000)}"):
+        await worker.ok("session.create", user_id="ann", session_id=taken)
+    outcomes = await worker.handle(room, started, finished, other)
+    assert [type(each) for each in outcomes] == [Failed, Behind, Handled]
+
+
 def _expected(event: str, room: str) -> type[Outcome]:
     if room != ROOMS[0] or event == STORY[0]:
         return Handled
