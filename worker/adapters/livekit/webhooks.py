@@ -192,7 +192,10 @@ def _moment(payload: Mapping[str, Any]) -> datetime | None:
 
 def _created_at(room: Mapping[str, Any]) -> datetime | None:
     ms = _digits(_first(room, ("creationTimeMs", "creation_time_ms")), longest=15)
-    if ms is None or not 0 < ms // 1000 <= _LAST_SECOND:
+    if not ms:
+        # Servers before 1.8 give whole seconds only, in their lists too.
+        ms = (_digits(_first(room, ("creationTime", "creation_time")), longest=12) or 0) * 1000
+    if not 0 < ms // 1000 <= _LAST_SECOND:
         return None
     return datetime.fromtimestamp(ms // 1000, UTC) + timedelta(milliseconds=ms % 1000)
 

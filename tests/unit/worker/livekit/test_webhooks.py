@@ -31,6 +31,7 @@ from worker.domain.model import ParticipantSid, RoomSid, TrackSid
 
 RECEIVED = datetime(2026, 11, 22, 19, tzinfo=UTC)
 CREATED = datetime(2025, 10, 9, 8, 53, 21, tzinfo=UTC)
+MADE = CREATED - timedelta(seconds=1)
 RM, PA, TR = RoomSid("RM_a"), ParticipantSid("PA_a"), TrackSid("TR_a")
 ROOM = {"sid": "RM_a", "name": "june-room"}
 
@@ -63,7 +64,7 @@ def test_a_human_has_no_kind() -> None:
     """An absent kind is a standard participant, and absent strings are empty."""
     assert read(joined()) == ParticipantJoined(
         room_sid=RM, room_name="june-room", at=CREATED, sid=PA, identity="user-1", name="",
-        kind=ParticipantKind.STANDARD, metadata="",
+        kind=ParticipantKind.STANDARD, metadata="", room_created_at=MADE,
     )  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def test_rooms_start_and_finish(event: str, fact: type[RoomStarted]) -> None:
 def test_an_aborted_connection_is_a_leave(event: str) -> None:
     """Who died before being in the room is out of it."""
     assert read({**joined(), "event": event}) == ParticipantLeft(
-        room_sid=RM, room_name="june-room", at=CREATED, sid=PA, identity="user-1"
+        room_sid=RM, room_name="june-room", at=CREATED, sid=PA, identity="user-1", room_created_at=MADE
     )
 
 
@@ -115,7 +116,16 @@ def test_when_the_room_was_made(room: dict[str, Any]) -> None:
 @pytest.mark.parametrize("made", [None, "", "soon", "-5", "9" * 16, 1e12, True, [], {}, -1, 10**30, 0, "²"])
 def test_when_the_room_was_made_may_be_unknown(made: Any) -> None:
     """An odd moment is none, and costs no event."""
-    assert read({"event": "room_started", "room": {**ROOM, "creationTimeMs": made}}).room_created_at is None
+    room = {"sid": RM, "name": "june-room", "creationTimeMs": made, "creationTime": made}
+    assert read({"event": "room_started", "room": room}).room_created_at is None
+
+
+@pytest.mark.parametrize("made", [{"creationTime": "1760000000"}, {"creation_time": 1760000000}])
+def test_older_servers_say_whole_seconds(made: dict[str, Any]) -> None:
+    """They have no milliseconds, and zero is as good as none."""
+    for more in ({}, {"creationTimeMs": "0"}):
+        fact = read({"event": "room_started", "room": {"sid": RM, "name": "june-room", **made, **more}})
+        assert fact.room_created_at == datetime.fromtimestamp(1760000000, UTC)
 
 
 def test_both_spellings_are_read() -> None:
