@@ -116,6 +116,27 @@ async def test_every_order_of_a_short_story(june: Installation, inbox: Inbox) ->
         over(messages)
 
 
+@pytest.mark.parametrize("seed", range(3))
+async def test_rooms_of_one_name_in_any_order(june: Installation, inbox: Inbox, seed: int) -> None:
+    """Three rooms follow one another under a name, and all that happens in them is told mixed up and doubled: each
+    session of that name tells one story, one at a time, and all of it is over when the rooms are."""
+    dice = random.Random(200 + seed)
+    names, plans = [room_name() for _ in range(12)], []
+    for name in names:
+        rooms = [RoomStory(name) for _ in range(3)]
+        bodies = [body for room in rooms for body in conversation(room, dice)[0] if dice.random() > 0.1]
+        mixed = dice.sample(bodies * 2, k=len(bodies) * 2)
+        plans.append([*mixed, *(room.finished() for room in rooms)])
+    await post_side_by_side(june, plans)
+    for messages in (await told(june, inbox, *names)).values():
+        consistent(messages)
+        subjects = [one.envelope["subject"] for one in messages]
+        for subject in dict.fromkeys(subjects):
+            over([one for one in messages if one.envelope["subject"] == subject])
+        lives = [one.type for one in messages if one.type in {CREATED, ENDED}]
+        assert lives == [CREATED, ENDED] * (len(lives) // 2)
+
+
 async def test_a_track_waits_for_its_participant(june: Installation, inbox: Inbox) -> None:
     """A track event carries no kind: the job starts when the participant is known, and not for an agent."""
     story, ann, bot = RoomStory(room_name()), person("ann"), person("bot", kind="AGENT")
