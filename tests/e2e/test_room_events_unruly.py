@@ -248,6 +248,16 @@ async def test_hostile_names_come_through_as_they_are(june: Installation, inbox:
     consistent(messages)
 
 
+async def test_the_largest_event_comes_through(june: Installation, inbox: Inbox) -> None:
+    """A participant's metadata may fill what a webhook may have, and is told whole."""
+    story, ann = RoomStory(room_name()), person("ann", metadata="🙂" * 260_000)
+    await june.webhook.all(story.started(), story.joined(ann), story.left(ann), story.finished())
+    messages = (await told(june, inbox, story.name))[story.name]
+    for type_ in (JOINED, LEFT):
+        assert only(messages, type_).data["participant"]["metadata"] == ann["metadata"]
+    consistent(messages)
+
+
 # What June has no use for, and what cannot be read.
 
 
