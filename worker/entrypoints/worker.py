@@ -147,7 +147,6 @@ def compose(
     )
     errands = Errands(store=store, livekit=livekit, clock=clock, look=looks.at)
     renderer = Renderer(config=config, tokens=tokens)
-    dead_letters = DeadLetters(publisher, clock)
     room_events = RoomEvents(
         store=store,
         outbox=outbox,
@@ -169,17 +168,7 @@ def compose(
             clock=clock,
         )
     )
-    partitions = [
-        Consumer(
-            broker,
-            partition_queue(number),
-            PartitionHandler(partition=number, room_events=room_events, dead_letters=dead_letters),
-            prefetch=BATCH,
-            priority=rank(worker_id, number),
-            name=worker_id,
-        )
-        for number in range(PARTITIONS)
-    ]
+    dead_letters = DeadLetters(publisher, clock)
     command_handler = CommandHandler(commands=commands, publisher=publisher, dead_letters=dead_letters)
     asked = Consumer(broker, COMMANDS_QUEUE, command_handler, prefetch=PREFETCH, concurrent=True)
     return Parts(
@@ -192,8 +181,25 @@ def compose(
         outbox=outbox,
         reconciler=reconciler,
         retention=Retention(store=store, clock=clock, holder=worker_id, kept=settings.retention),
-        consumers=[*partitions, asked],
+        consumers=[*_partitions(broker, worker_id, room_events, dead_letters), asked],
     )
+
+
+def _partitions(
+    broker: Broker, worker_id: str, room_events: RoomEvents, dead_letters: DeadLetters
+) -> list[Consumer]:
+    """A consumer of each, with this worker's rank for it as its priority."""
+    return [
+        Consumer(
+            broker,
+            partition_queue(number),
+            PartitionHandler(partition=number, room_events=room_events, dead_letters=dead_letters),
+            prefetch=BATCH,
+            priority=rank(worker_id, number),
+            name=worker_id,
+        )
+        for number in range(PARTITIONS)
+    ]
 
 
 def _config(settings: WorkerSettings) -> Config:
