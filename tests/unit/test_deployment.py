@@ -3,6 +3,7 @@
 The validators are wheels of the development lock. One that is missing is a failure, never a skip.
 """
 
+import ast
 import hashlib
 import ipaddress
 import json
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -297,6 +299,36 @@ def test_a_part_runs_from_what_the_image_holds(tmp_path: Path, part: str) -> Non
     )
     assert ran.returncode == 2
     assert MISSED[part] in ran.stderr
+
+
+def test_what_the_parts_import_is_in_the_image() -> None:
+    """Each package is in its lock, but for what `june join` and `june up --servers` look for and do without."""
+    locked = set(
+        map(_canonical, re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    )
+    distributions = packages_distributions()
+    missing = {
+        package
+        for package in _imported() - sys.stdlib_module_names - set(_copied())
+        if not locked & set(map(_canonical, distributions.get(package, ())))
+    }
+    assert missing == {"numpy", "deploy", "examples"}
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _imported() -> set[str]:
+    """The first names of all that the copied folders import."""
+    found = set()
+    for path in (path for folder in _copied() for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    return found
 
 
 def test_the_image_is_not_root_and_its_packages_are_hashed() -> None:
