@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 
 from deploy import servers
@@ -23,6 +24,11 @@ class StartLiveKit(Protocol):
     """Starts a livekit-server that posts to these URLs."""
 
     def __call__(self, *webhook_urls: str) -> LiveKit: ...
+
+
+hypothesis.settings.register_profile("fast", max_examples=25)
+if support.fast():
+    hypothesis.settings.load_profile("fast")
 
 
 def pytest_report_header() -> list[str]:

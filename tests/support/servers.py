@@ -14,9 +14,14 @@ FIXTURES = {
 
 
 def fast() -> bool:
-    """JUNE_TEST_FAST=1: only the tests that need no server and no second of their own, with fewer examples of the
-    longest."""
+    """JUNE_TEST_FAST=1: only the tests that need no server and no second of their own, with fewer random
+    examples."""
     return os.environ.get("JUNE_TEST_FAST", "") not in {"", "0"}
+
+
+def examples(many: int) -> int:
+    """So many random examples, a quarter of them in the fast run."""
+    return max(5, many // 4) if fast() else many
 
 
 def mark(items: Iterable[pytest.Item]) -> None:

@@ -301,6 +301,7 @@ def test_a_part_runs_from_what_the_image_holds(tmp_path: Path, part: str) -> Non
     assert MISSED[part] in ran.stderr
 
 
+@pytest.mark.slow
 def test_what_the_parts_import_is_in_the_image() -> None:
     """Each package is in its lock, but for what `june join` and `june up --servers` look for and do without."""
     locked = set(

@@ -16,7 +16,7 @@ from tests.support.world import World, a_world
 from worker.adapters.sql.sqlite_driver import SqliteDriver
 from worker.domain.policy import Policy
 
-MANY = 25
+MANY = 12
 """Sessions beside the one that is looked at, and people in its room."""
 ROOM = "tea"
 

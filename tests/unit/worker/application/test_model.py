@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.topology import partition_of
-from tests.support.servers import fast
+from tests.support.servers import examples
 from tests.support.world import Lives, a_world
 from tests.unit.worker.application.model import Model, Step
 from worker.adapters.sql import open_store
@@ -59,7 +59,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(steps=STEPS, lossy=st.booleans())
 @settings(
-    max_examples=10 if fast() else 40,
+    max_examples=examples(40),
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
@@ -71,9 +71,7 @@ async def test_whatever_happens(empty_database: Path, steps: list[Step], lossy: 
 
 
 @given(steps=STEPS, lossy=st.booleans())
-@settings(
-    max_examples=5 if fast() else 15, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
-)
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 async def test_whatever_else_happens(empty_database: Path, steps: list[Step], lossy: bool) -> None:
     """The same for other runs each time."""
     await play(empty_database, steps, lossy=lossy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.support.world import a_world
 
@@ -11,7 +12,7 @@ from tests.support.world import a_world
 async def test_no_token_of_an_answer_is_kept(tmp_path: Path) -> None:
     """Each answer has one, the second of the same command too; none is in the database or in an event."""
     async with a_world(tmp_path) as world:
-        commands = {
+        commands: dict[str, dict[str, Any]] = {
             "session.create": {"user_id": "ann", "session_id": "s", "metadata": {"plan": "p"}},
             "session.get": {"session_id": "s"},
             "guest_token.create": {"session_id": "s", "guest_name": "Bob"},

@@ -20,6 +20,7 @@ from schemas.participants import ParticipantKind, TrackSource, TrackType
 from schemas.pipeline import SttStop
 from schemas.sessions import EndReason
 from tests.support.memory_domain import START, MemoryDomain
+from tests.support.servers import examples
 from tests.unit.worker.domain.facts import (
     ROOM,
     TICK,
@@ -72,7 +73,7 @@ _STEPS = st.lists(st.one_of(_NEWS, _NEWS, _DATED, _DATED, _ORDERS), min_size=5, 
 
 @pytest.mark.parametrize("adopt_rooms", [True, False])
 @given(steps=_STEPS, room=_ROOMS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_whatever_is_told_of_rooms(adopt_rooms: bool, steps: list[RoomFact | str], room: str) -> None:
     """Of each session: created, started and ended once, sids come and go once and in order, nothing outlives its end;
     one session lives at a time, in one room, and nothing lives elsewhere."""
