@@ -1,7 +1,7 @@
 """One listener's server-sent events: what passes its filters, in order, and a comment when there is nothing to say.
 
-The event's `data` is the envelope as June published it. A listener that does not read for half a minute is let go; it
-comes back with the id of its last event, and misses nothing.
+The event's `data` is the envelope as June published it. A listener that does not read for half a minute is let go,
+with all that waits for it; it comes back with the id of its last event, and misses nothing.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 HEARTBEAT: Final = timedelta(seconds=12)
 """Below the contract's 15 s, so that a busy moment does not break it."""
-_WRITE_WITHIN: Final = timedelta(seconds=30)
+WRITE_WITHIN: Final = timedelta(seconds=30)
 _ASK_AGAIN_AFTER: Final = timedelta(seconds=1)
 _COMMENT: Final = b":\n\n"
 
@@ -51,13 +51,20 @@ class Streaming:
     """Writes events to listeners."""
 
     def __init__(
-        self, feed: Feed, owners: Owners, *, sent: Callable[[], None], heartbeat: timedelta = HEARTBEAT
+        self,
+        feed: Feed,
+        owners: Owners,
+        *,
+        sent: Callable[[], None],
+        heartbeat: timedelta = HEARTBEAT,
+        write_within: timedelta = WRITE_WITHIN,
     ) -> None:
         """`sent` is called for each event that was written."""
         self._feed = feed
         self._owners = owners
         self._sent = sent
         self._heartbeat = heartbeat
+        self._write_within = write_within
 
     async def serve(
         self, request: web.BaseRequest, wanted: Filter, place: int, headers: Mapping[str, str]
@@ -67,9 +74,10 @@ class Streaming:
         cursor = self._feed.cursor(place)
         try:
             await response.prepare(request)
-            await self._follow(cursor, wanted, _Out(response))
+            await self._follow(cursor, wanted, _Out(response, self._write_within))
         except ConnectionError as error:
             log.info("events.listener_lost", error=str(error))
+            _cut(request)
         except Exception:
             # The answer has begun, so there is no other one: the listener comes back by itself.
             log.exception("events.fault")
@@ -102,18 +110,28 @@ class Streaming:
             return False
         while not self._feed.closed:
             try:
-                return await self._owners.user_of(event.session_id) == wanted.user_id
+                async with asyncio.timeout((self._heartbeat - out.silence).total_seconds()):
+                    return await self._owners.user_of(event.session_id) == wanted.user_id
+            except TimeoutError:
+                await out.write(_COMMENT)
             except Problem:
                 await out.write(_COMMENT)
                 await asyncio.sleep(_ASK_AGAIN_AFTER.total_seconds())
         return False
 
 
+def _cut(request: web.BaseRequest) -> None:
+    """Close the connection at once: else what a listener never reads would be kept for it for ever."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
 class _Out:
     """A response, and how long nothing was written to it."""
 
-    def __init__(self, response: web.StreamResponse) -> None:
+    def __init__(self, response: web.StreamResponse, write_within: timedelta) -> None:
         self._response = response
+        self._write_within = write_within
         self._written_at = self._now()
 
     @property
@@ -123,7 +141,7 @@ class _Out:
     async def write(self, data: bytes) -> None:
         """Raises ConnectionError when the listener is gone, or reads nothing."""
         try:
-            async with asyncio.timeout(_WRITE_WITHIN.total_seconds()):
+            async with asyncio.timeout(self._write_within.total_seconds()):
                 await self._response.write(data)
         except TimeoutError as error:
             raise ConnectionError("the listener does not read") from error

@@ -148,6 +148,40 @@ async def test_silence_beats() -> None:
         await noise
 
 
+async def test_whose_a_session_is_may_take_long_to_learn() -> None:
+    """The listener beats while the answer is waited for, and gets the event when it is there."""
+    async with (
+        served(heartbeat=timedelta(milliseconds=60)) as api,
+        api.events("?user_id=ann") as stream,
+    ):
+        api.june.hold = asyncio.Event()
+        api.log.add(JOINED, "s9")
+        await until(lambda: api.june.sent)
+        for _ in range(3):
+            assert await stream.block() == ":"
+        api.june.hold.set()
+        assert (await stream.next())[2]["subject"] == "s9"
+        assert len(api.june.sent) == 1
+
+
+async def test_a_listener_that_does_not_read_is_let_go_with_all_that_waits_for_it() -> None:
+    """Its place is free, and its connection is closed in the middle of an event: the rest is not kept for it."""
+    async with served(write_within=timedelta(milliseconds=100)) as api:
+        port = int(api.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(b"GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer all\r\n\r\n")
+        await until(lambda: api.api._streams.taken == 1)
+        while api.api._streams.taken:
+            api.log.add(JOINED, pad="x" * 500_000)
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            received = await reader.read()
+        assert received.count(b"pad") > 1
+        assert not received.endswith(b"\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_what_is_no_envelope_reaches_nobody() -> None:
     """Anybody may publish to the exchange; listeners get June's envelopes."""
     async with served() as api, api.events() as stream:

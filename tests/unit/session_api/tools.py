@@ -343,6 +343,7 @@ async def served(
     heartbeat: timedelta = timedelta(seconds=12),
     timeout: timedelta = timedelta(seconds=10),
     kept_events: int = 2000,
+    write_within: timedelta = timedelta(seconds=30),
 ) -> AsyncIterator[Served]:
     """The API with its fakes, served on loopback."""
     june, log, look = FakeJune(), FakeLog(), FakeLook()
@@ -353,7 +354,13 @@ async def served(
         gate=gate or Keys(KEYS),
         commander=commander,
         feed=feed,
-        streaming=Streaming(feed, Owners(commander), sent=metrics.event_sent, heartbeat=heartbeat),
+        streaming=Streaming(
+            feed,
+            Owners(commander),
+            sent=metrics.event_sent,
+            heartbeat=heartbeat,
+            write_within=write_within,
+        ),
         system=System(look, Holders(None, "amqp://127.0.0.1/"), lease=timedelta(seconds=45)),
         metrics=metrics,
         cors=Cors(origins),
