@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 import structlog
 from aiohttp import web
+from pydantic import BaseModel
 
 from messaging.failures import BrokerUnavailable
 from runtime.api_keys import Scope
@@ -29,12 +30,12 @@ from session_api.events.feed import Feed
 from session_api.events.ids import next_of
 from session_api.events.streaming import Filter, Streaming
 from session_api.metrics import Metrics
+from session_api.models import EventsQuery
 from session_api.openapi import document
 from session_api.problems import Code, Problem, invalid
 from session_api.reading import (
     as_number,
     decoded,
-    one,
     read_idempotency_key,
     read_object,
     read_query,
@@ -45,6 +46,7 @@ from session_api.system import System
 
 log = structlog.get_logger(__name__)
 
+_M = TypeVar("_M", bound=BaseModel)
 _NOT_FOUND: Final = "there is nothing at this address; see /docs"
 _CLIENT_GONE: Final = 499
 """For the log and the count alone: nobody is there to be answered."""
@@ -188,11 +190,7 @@ class Api:
         self, request: web.BaseRequest, query: Mapping[str, Sequence[str]]
     ) -> web.StreamResponse:
         parts = self._parts
-        wanted = Filter(
-            session_id=one(query, "session_id"),
-            user_id=one(query, "user_id"),
-            types=frozenset(query.get("type", ())),
-        )
+        wanted = _wanted(query)
         with self._streams.one():
             parts.metrics.streams(self._streams.taken)
             try:
@@ -245,7 +243,8 @@ def _of_method(method: str, found: Sequence[tuple[Route, dict[str, str]]]) -> tu
     for route, parameters in found:
         if route.method == method or (method == "HEAD" and route.scope is None):
             return route, parameters
-    raise _not_allowed(*(route.method for route, _ in found))
+    methods = [route.method for route, _ in found]
+    raise _not_allowed(*methods, *(["HEAD"] if found[0][0].scope is None else []))
 
 
 def _not_allowed(*methods: str) -> Problem:
@@ -271,10 +270,22 @@ def _file(request: web.BaseRequest, pieces: Sequence[str]) -> web.StreamResponse
     return files.no_page() if path is None else files.file_response(path)
 
 
-def _looked_at(data: dict[str, Any]) -> dict[str, Any]:
-    """A session.get by who may only read: naming an identity would let it in again. Raises Problem."""
+def _checked(model: type[_M], name: str, data: Mapping[str, Any]) -> _M:
+    """The data, when it keeps the rules. Raises Problem."""
     try:
-        read_data(SessionGet, SessionGet.TYPE, data)
+        return read_data(model, name, data)
     except MessageInvalid as error:
         raise invalid(error.message, *error.problems) from error
+
+
+def _wanted(query: Mapping[str, Sequence[str]]) -> Filter:
+    """Which events the query asks for. Raises Problem."""
+    given = {name: values if name == "type" else values[0] for name, values in query.items()}
+    asked = _checked(EventsQuery, "this query", given)
+    return Filter(session_id=asked.session_id, user_id=asked.user_id, types=frozenset(asked.type))
+
+
+def _looked_at(data: dict[str, Any]) -> dict[str, Any]:
+    """A session.get by who may only read: naming an identity would let it in again. Raises Problem."""
+    _checked(SessionGet, SessionGet.TYPE, data)
     return {name: value for name, value in data.items() if name != "identity"}

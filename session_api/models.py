@@ -1,7 +1,10 @@
-"""The shapes that HTTP adds to those of the commands: what an answer has where it is not the command's own result."""
+"""The shapes that HTTP adds to those of the commands: what is asked for where there is no command, and what an answer
+has where it is not the command's own result."""
 
 from pydantic import Field
 
+from schemas.commands import Request
+from schemas.limits import Id, Name, SessionId
 from schemas.model import Wire
 from schemas.replies import SessionResult
 from schemas.sessions import SessionView
@@ -9,6 +12,15 @@ from schemas.times import WireTime
 
 TOKEN_FIELDS = tuple(name for name in SessionResult.model_fields if name != "session")
 """The fields beside a session's own. They are null together."""
+
+
+class EventsQuery(Request):
+    """Which events a listener wants: all that is given must hold."""
+
+    session_id: SessionId | None = None
+    user_id: Name | None = None
+    type: tuple[Id, ...] = ()
+    """One of them. A type that June does not know is one that does not happen."""
 
 
 class SessionAnswer(SessionView):

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from schemas.events import EVENT_MESSAGES
+from session_api.models import EventsQuery
 from session_api.problems import CONTENT_TYPE, STATUS, Code, ProblemDocument
 from session_api.routes import ROUTES, Endpoint, Route
 
@@ -23,14 +24,10 @@ _WITH_KEY: Final = (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED)
 _OF_COMMANDS: Final = (Code.UNIMPLEMENTED, Code.DEADLINE_EXCEEDED)
 _OF_BODIES: Final = (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.ALREADY_EXISTS)
 _OF_PATHS: Final = (Code.NOT_FOUND, Code.FAILED_PRECONDITION)
-_EVENT_FIELDS: Final[Json] = {
-    "session_id": {**_TEXT, "description": "Only events of this session"},
-    "user_id": {**_TEXT, "description": "Only events of this user's sessions"},
-    "type": {
-        "type": "array",
-        "items": {**_TEXT, "examples": [message.TYPE for message in EVENT_MESSAGES]},
-        "description": "Only events of these types",
-    },
+_EVENT_FILTERS: Final = {
+    "session_id": "Only events of this session",
+    "user_id": "Only events of this user's sessions",
+    "type": "Only events of these types",
 }
 _DESCRIPTION: Final = """\
 Sessions, their rooms and participants over HTTP. Each request is one command to June and its reply.
@@ -120,19 +117,32 @@ def _parameters(route: Route) -> list[Json]:
             for name in route.parameters
         ),
         *(
-            {"name": name, "in": "query", "required": name in route.required, "schema": fields[name]}
+            {
+                "name": name,
+                "in": "query",
+                "required": name in route.required,
+                "schema": fields[name],
+                **_told(route, name),
+            }
             for name in route.query
         ),
     ]
 
 
 def _fields(route: Route) -> Json:
-    if route.work is Endpoint.EVENTS:
-        return _EVENT_FIELDS
-    if isinstance(route.work, Endpoint):
+    model = EventsQuery if route.work is Endpoint.EVENTS else route.work
+    if isinstance(model, Endpoint):
         return {}
-    schema = _inlined(route.work, without=())
+    schema = _inlined(model, without=())
     return {name: _not_null(field) for name, field in schema["properties"].items()}
+
+
+def _told(route: Route, name: str) -> Json:
+    """What a filter of events is for; the fields of commands say it themselves."""
+    if route.work is not Endpoint.EVENTS:
+        return {}
+    told: Json = {"description": _EVENT_FILTERS[name]}
+    return told if name not in route.repeated else {**told, "example": [one.TYPE for one in EVENT_MESSAGES]}
 
 
 def _not_null(field: Json) -> Json:

@@ -5,8 +5,9 @@ and every client's library have it. Text that is not UTF-8 is refused.
 """
 
 import asyncio
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -96,7 +97,18 @@ async def read_object(
         raise invalid(f"the body is not JSON in UTF-8: {error}") from error
     if not isinstance(value, dict):
         raise invalid("the body is not a JSON object")
+    if not _can_be_sent_on(value):
+        raise invalid("a number in the body is too large")
     return value
+
+
+def _can_be_sent_on(value: object) -> bool:
+    """Whether it is JSON still when it is written again: 1e400 is read as infinity."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_media_type(request: web.BaseRequest) -> None:
@@ -140,8 +152,3 @@ async def _invite(request: web.BaseRequest) -> None:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # It is no part of the answer, which has not begun.
         request.writer.output_size = 0
-
-
-def one(values: Mapping[str, Sequence[str]], name: str) -> str | None:
-    """The value of a name that is given once at most."""
-    return values[name][0] if name in values else None

@@ -175,6 +175,11 @@ async def test_other_answers_are_their_shape() -> None:
         ("GET", "/api/sessions/%zz", "all", 400, "invalid_argument"),
         ("GET", "/api/sessions?user_id=%c3", "all", 400, "invalid_argument"),
         ("GET", "/api/events?limit=1", "all", 400, "invalid_argument"),
+        ("GET", "/api/events?session_id=", "all", 400, "invalid_argument"),
+        ("GET", "/api/events?session_id=%2E%2E", "all", 400, "invalid_argument"),
+        ("GET", "/api/events?user_id=", "all", 400, "invalid_argument"),
+        ("GET", "/api/events?type=", "all", 400, "invalid_argument"),
+        ("GET", "/api/events?type=a&type=%00", "all", 400, "invalid_argument"),
         ("GET", "/api/openapi.json?x=1", None, 400, "invalid_argument"),
     ],
 )
@@ -256,6 +261,8 @@ async def test_405_says_what_is_allowed() -> None:
         assert (await api.call("PATCH", "/api/sessions/s1")).headers["Allow"] == "DELETE, GET"
         assert (await api.call("PUT", "/api/sessions")).headers["Allow"] == "GET, POST"
         assert (await api.call("POST", "/api/sessions/s1/participants")).headers["Allow"] == "DELETE, GET"
+        for target in ("/", "/docs", "/api/openapi.json"):
+            assert (await api.call("PUT", target)).headers["Allow"] == "GET, HEAD"
 
 
 async def test_401_says_how() -> None:
@@ -295,6 +302,8 @@ async def test_a_body_is_json_in_utf_8(headers: dict[str, str], status: int) -> 
         b'"x"',
         b"null",
         b'{"a": NaN}',
+        b'{"a": {"b": [1e400]}}',
+        b'{"a": -1e400}',
         b"\xff",
         b'{"a": "\\ud800"}',
         b"\xef\xbb\xbf{}",
