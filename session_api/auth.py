@@ -35,14 +35,14 @@ class TokenVerifier(Protocol):
     """Tokens of an issuer."""
 
     async def caller(self, token: str) -> Caller | None:
-        """Whoever the token is for; None when it is not right in any way."""
+        """Whoever the token is for; None when it is not right in any way. Raises Problem (503)."""
 
 
 class Gate(Protocol):
     """Lets callers in."""
 
     async def admit(self, request: web.BaseRequest) -> Caller:
-        """The caller. Raises Problem (401)."""
+        """The caller. Raises Problem (401, and 503 when nobody can tell)."""
 
 
 class Keys:
@@ -53,7 +53,7 @@ class Keys:
         self._tokens = tokens
 
     async def admit(self, request: web.BaseRequest) -> Caller:
-        """The caller of this key or token. Raises Problem (401)."""
+        """The caller of this key or token. Raises Problem (401, 503)."""
         token = _bearer(request.headers.getall("Authorization", ()))
         caller = None if token is None else self._by_key(token)
         if caller is None and token is not None and self._tokens is not None and token.count(".") == 2:

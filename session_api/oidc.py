@@ -2,8 +2,10 @@
 
 A token counts when an asymmetric key of the issuer signed it, it names the issuer and our audience, and it has not run
 out (60 s of leeway). Its scopes are those of the claim `scope` that June knows; its holder's name is made of `sub`.
-Keys are fetched when a token names one that is not known, and once in ten seconds at most, so that made-up tokens
-cannot make us ask all the time. An issuer that cannot be reached leaves the keys that are known.
+Keys are fetched when a token names one that is not known, and again after five minutes, so that a key that the issuer
+has withdrawn counts no more; once in ten seconds at most, so that made-up tokens cannot make us ask all the time. An
+issuer that cannot be reached leaves the keys that are known; a token by another one may be right, and is told to come
+again.
 """
 
 import asyncio
@@ -19,11 +21,13 @@ import structlog
 
 from runtime.api_keys import RESERVED, Scope
 from session_api.auth import Caller
+from session_api.problems import Code, Problem
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _LEEWAY: Final = timedelta(seconds=60)
 _FETCH_WITHIN: Final = timedelta(seconds=3)
 _FETCH_EVERY: Final = timedelta(seconds=10)
+_FRESH_FOR: Final = timedelta(minutes=5)
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +46,7 @@ class IssuerTokens:
         fetch: FetchKeys,
         algorithms: tuple[str, ...] = ALGORITHMS,
         fetch_every: timedelta = _FETCH_EVERY,
+        fresh_for: timedelta = _FRESH_FOR,
     ) -> None:
         """Nothing is fetched before the first token. `algorithms` are never symmetric ones outside of tests."""
         self._issuer = issuer
@@ -49,12 +54,14 @@ class IssuerTokens:
         self._fetch = fetch
         self._algorithms = algorithms
         self._fetch_every_s = fetch_every.total_seconds()
+        self._fresh_for_s = fresh_for.total_seconds()
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
-        self._fetching = asyncio.Lock()
+        self._reached = True
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def caller(self, token: str) -> Caller | None:
-        """Whoever the token is for; None when it is not right in any way."""
+        """Whoever the token is for; None when it is not right in any way. Raises Problem (503)."""
         try:
             kid = jwt.get_unverified_header(token).get("kid")
             key = await self._key(kid) if isinstance(kid, str) else None
@@ -78,21 +85,31 @@ class IssuerTokens:
         return Caller(name=caller_name(str(claims["sub"])), scopes=scopes)
 
     async def _key(self, kid: str) -> jwt.PyJWK | None:
-        if kid not in self._keys:
-            async with self._fetching:
-                if kid not in self._keys:
-                    await self._refresh()
-        return self._keys.get(kid)
+        begun = self._refreshing is None and self._wants_fetch(kid)
+        if begun:
+            self._refreshing = asyncio.create_task(self._refresh(), name="keys of the issuer")
+        if self._refreshing is not None and (begun or kid not in self._keys):
+            # Shielded: others wait for it too, whether or not the first one stays.
+            await asyncio.shield(self._refreshing)
+        key = self._keys.get(kid)
+        if key is None and not self._reached:
+            raise Problem(code=Code.UNAVAILABLE, detail="the issuer's keys cannot be had; try again")
+        return key
+
+    def _wants_fetch(self, kid: str) -> bool:
+        age_s = asyncio.get_running_loop().time() - self._fetched_at
+        return age_s >= (self._fresh_for_s if kid in self._keys else self._fetch_every_s)
 
     async def _refresh(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._fetched_at < self._fetch_every_s:
-            return
-        self._fetched_at = now
+        self._fetched_at = asyncio.get_running_loop().time()
+        self._reached = False
         try:
             self._keys = usable(await self._fetch(), self._algorithms)
+            self._reached = True
         except (OSError, TimeoutError, ValueError, aiohttp.ClientError, jwt.PyJWTError) as error:
             log.warning("oidc.keys_not_fetched", error=f"{type(error).__name__}: {error}")
+        finally:
+            self._refreshing = None
 
 
 def usable(key_set: Mapping[str, Any], algorithms: tuple[str, ...]) -> dict[str, jwt.PyJWK]:
@@ -103,7 +120,7 @@ def usable(key_set: Mapping[str, Any], algorithms: tuple[str, ...]) -> dict[str,
             continue
         try:
             key = jwt.PyJWK(document)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, TypeError, ValueError):
             continue
         if key.algorithm_name in algorithms:
             found[str(document["kid"])] = key

@@ -1,5 +1,6 @@
 """Who is let in: keys, tokens of an issuer, and development on this machine."""
 
+import asyncio
 import hashlib
 import json
 import time
@@ -14,7 +15,7 @@ from runtime.api_keys import Scope, read_api_keys
 from runtime.settings import ApiSettings, SettingsInvalid, load
 from session_api.auth import Caller, Keys, OpenToThisMachine
 from session_api.oidc import ALGORITHMS, IssuerTokens, caller_name, usable
-from tests.unit.session_api.tools import served
+from tests.unit.session_api.tools import served, until
 
 ISSUER, AUDIENCE = "https://login.example.org/", "june"
 SECRET = b"a secret of sixty-four bytes and more" * 2
@@ -135,16 +136,29 @@ class Issuer:
         self.keys = list(keys)
         self.asked = 0
         self.down = False
+        self.slow = asyncio.Event()
+        self.slow.set()
 
     async def fetch(self) -> Mapping[str, Any]:
         self.asked += 1
+        await self.slow.wait()
         if self.down:
             raise TimeoutError
         return {"keys": self.keys}
 
-    def tokens(self, *, fetch_every: timedelta = timedelta(seconds=10)) -> IssuerTokens:
+    def tokens(
+        self,
+        *,
+        fetch_every: timedelta = timedelta(seconds=10),
+        fresh_for: timedelta = timedelta(minutes=5),
+    ) -> IssuerTokens:
         return IssuerTokens(
-            issuer=ISSUER, audience=AUDIENCE, fetch=self.fetch, algorithms=("HS256",), fetch_every=fetch_every
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            fetch=self.fetch,
+            algorithms=("HS256",),
+            fetch_every=fetch_every,
+            fresh_for=fresh_for,
         )
 
 
@@ -224,9 +238,46 @@ async def test_keys_are_fetched_when_a_new_one_is_named_and_not_all_the_time() -
     assert await hasty.caller(token()) is not None
     issuer.keys = [{**JWK, "kid": "k2"}]
     assert await hasty.caller(token(kid="k2")) is not None
+    assert await hasty.caller(token()) is None
+
+
+async def test_a_key_that_was_withdrawn_counts_no_more() -> None:
+    """Keys are asked for again after a while, though the token's key is known."""
+    issuer = Issuer(JWK)
+    tokens = issuer.tokens(fresh_for=timedelta(0))
+    assert await tokens.caller(token()) is not None
+    issuer.keys = []
+    assert await tokens.caller(token()) is None
+
+
+async def test_an_issuer_that_cannot_be_reached_refuses_nobody() -> None:
+    """Known keys count on; a token by another one may be right: 503, and 401 when it turns out not to be."""
+    issuer = Issuer(JWK)
+    tokens = issuer.tokens(fetch_every=timedelta(0), fresh_for=timedelta(0))
+    assert await tokens.caller(token()) is not None
     issuer.down = True
-    assert await hasty.caller(token(kid="k3")) is None
-    assert await hasty.caller(token(kid="k2")) is not None
+    assert await tokens.caller(token()) is not None
+    async with served(gate=Keys((), tokens)) as api:
+        answer = await api.call("GET", "/api/sessions", key=token(kid="k2"))
+        assert (answer.status, answer.code) == (503, "unavailable")
+        assert "Retry-After" in answer.headers
+        issuer.down = False
+        answer = await api.call("GET", "/api/sessions", key=token(kid="k2"))
+        assert (answer.status, answer.code) == (401, "unauthenticated")
+
+
+async def test_whoever_leaves_takes_no_keys_along() -> None:
+    """Those who wait for the same keys get them, though the one who was first has gone."""
+    issuer = Issuer(JWK)
+    issuer.slow.clear()
+    tokens = issuer.tokens()
+    first, second = (asyncio.create_task(tokens.caller(token())) for _ in range(2))
+    await until(lambda: issuer.asked)
+    first.cancel()
+    await asyncio.wait([first])
+    issuer.slow.set()
+    assert await second is not None
+    assert issuer.asked == 1
 
 
 async def test_tokens_and_keys_side_by_side() -> None:
