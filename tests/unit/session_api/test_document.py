@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from messaging.counts import QueueCounts
@@ -37,6 +38,19 @@ def refs(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from refs(inner)
+
+
+def schemas(value: Any) -> Iterator[Any]:
+    """Every schema inside."""
+    if isinstance(value, dict):
+        yield from value.get("components", {}).get("schemas", {}).values()
+        if isinstance(value.get("schema"), dict):
+            yield value["schema"]
+        for inner in value.values():
+            yield from schemas(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from schemas(inner)
 
 
 def test_every_route_is_in_the_contract() -> None:
@@ -113,6 +127,16 @@ def test_every_reference_leads_somewhere() -> None:
     components = document()["components"]["schemas"]
     found = set(refs(document()))
     assert {ref.rpartition("/")[2] for ref in found} == set(components)
+
+
+def test_the_document_is_openapi() -> None:
+    """By the schema that OpenAPI publishes for its version 3.1, and each schema inside is one of JSON Schema."""
+    rules = json.loads(Path(__file__).with_name("openapi-3.1.json").read_text())
+    wrong = jsonschema_rs.validator_for(rules).iter_errors(document())
+    assert [f"{error.instance_path}: {error.message}" for error in wrong] == []
+    found = list(schemas(document()))
+    assert len(found) > len(document()["components"]["schemas"])
+    assert [schema for schema in found if not jsonschema_rs.meta.is_valid(schema)] == []
 
 
 def test_ids_of_operations_are_unique() -> None:
