@@ -3,7 +3,7 @@
 The reader keeps its own place. After a reconnect it goes on with the first message that it has not handed out, so
 there are no doubles and no gaps; only what the stream itself has dropped by age is skipped. `next` is settled as a
 number before anything else, since a reader that has seen nothing yet would not know where to go on. A stream that
-somebody deleted is made anew, and counts from 0 again: it is read from there.
+somebody deleted, or wiped with the whole broker, is made anew and counts from 0 again: it is read from there.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from messaging.delivery import Delivery
 from messaging.failures import BrokerUnavailable
 from messaging.message import Incoming
 from messaging.subscription import Subscription
+from messaging.wire.channel import Channel
 from messaging.wire.connection import Connection
 from messaging.wire.errors import ChannelClosed, WireError
 
@@ -34,6 +35,8 @@ _FIRST_DELAY: Final = timedelta(milliseconds=100)
 _LAST_DELAY: Final = timedelta(seconds=2)
 _TAIL_WITHIN: Final = timedelta(seconds=5)
 _TAIL_PAUSE: Final = timedelta(milliseconds=10)
+_ANEW_LOOKS: Final = 5
+_ANEW_PAUSE: Final = timedelta(seconds=1)
 _TAIL_QUIET: Final = 3
 """Round trips in a row without a message, after which the last chunk has come as a whole."""
 
@@ -125,6 +128,8 @@ class StreamReader:
         try:
             if self._offset == "next":
                 self._offset = await _tail(connection, self.stream)
+            elif self._subscription is not None and isinstance(self._offset, int):
+                self._offset = await _resumed(connection, self.stream, self._offset)
             self._subscription = await _subscribed(
                 connection, self.stream, prefetch=self._prefetch, offset=self._offset
             )
@@ -158,18 +163,44 @@ async def _tail(connection: Connection, stream: str) -> int:
     """Reads the last chunk: AMQP 0-9-1 has no other way to ask."""
     async with asyncio.timeout(_TAIL_WITHIN.total_seconds()):
         async with _at_last_chunk(connection, stream) as last:
-            end, quiet = 0, 0
-            while quiet < _TAIL_QUIET:
-                messages = await _count(connection, stream)
-                batch = last.taken_now()
-                for delivery in batch:
-                    end = max(end, _offset_of(delivery.message) + 1)
-                    delivery.ack()
-                if last.error is not None:
-                    raise last.error
-                quiet = 0 if batch or (messages and not end) else quiet + 1
-                await asyncio.sleep(_TAIL_PAUSE.total_seconds())
-            return end
+            asking = await connection.open_channel()
+            try:
+                return await _end_of(stream, last, asking)
+            finally:
+                asking.abandon("the end is known")
+
+
+async def _end_of(stream: str, last: Subscription, asking: Channel) -> int:
+    end, quiet = 0, 0
+    while quiet < _TAIL_QUIET:
+        messages = await _count(asking, stream)
+        batch = last.taken_now()
+        for delivery in batch:
+            end = max(end, _offset_of(delivery.message) + 1)
+            delivery.ack()
+        if last.error is not None:
+            raise last.error
+        quiet = 0 if batch or (messages and not end) else quiet + 1
+        await asyncio.sleep(_TAIL_PAUSE.total_seconds())
+    return end
+
+
+async def _resumed(connection: Connection, stream: str, offset: int) -> int:
+    """The place to go on at after a loss: `offset`, or the beginning of a stream that others made anew meanwhile.
+
+    A stream that ends before `offset` is not the same one, unless a replica of it lags behind: that is over within a
+    moment. One that is empty may not be there as a whole yet. Raises BrokerUnavailable for that one.
+    """
+    looks = 1
+    while (end := await _tail(connection, stream)) < offset and looks < _ANEW_LOOKS:
+        await asyncio.sleep(_ANEW_PAUSE.total_seconds())
+        looks += 1
+    if end >= offset:
+        return offset
+    if not end:
+        raise BrokerUnavailable(f"{stream} is empty, and was not")
+    log.warning("stream.begins_anew", stream=stream, was_at=offset, ends_at=end)
+    return 0
 
 
 @asynccontextmanager
@@ -191,11 +222,9 @@ async def _subscribed(
     return subscription
 
 
-async def _count(connection: Connection, stream: str) -> int:
+async def _count(channel: Channel, stream: str) -> int:
     """How many messages the stream has. As a round trip it says, too, that what came before it is here."""
-    channel = await connection.open_channel()
     answer = await channel.call(commands.Queue.Declare(queue=stream, passive=True))
-    await channel.close()
     return int(answer.message_count or 0) if isinstance(answer, commands.Queue.DeclareOk) else 0
 
 

@@ -12,6 +12,7 @@ from messaging.connection import Broker
 from messaging.failures import BrokerUnavailable
 from messaging.publisher import Publisher
 from messaging.stream import Offset, StreamReader, tail
+from messaging.topology import declare
 from schemas.topology import Binding, Queue, Topology
 from tests.integration.messaging.tools import EXCHANGE, SOON, connected, message, topology, until
 from tests.support.tcp_proxy import TcpProxy
@@ -126,6 +127,25 @@ async def test_a_reader_that_saw_nothing_yet_goes_on_from_its_place(amqp_url: st
             await publish(outside, "meanwhile")
             await proxy.accept()
             assert await take(reader, 1) == [(1, "meanwhile")]
+
+
+async def test_a_stream_that_was_made_anew_is_read_from_its_beginning(amqp_url: str) -> None:
+    """Whoever wiped the broker began at 0 again: nothing of the new stream is skipped, and nothing comes twice."""
+    async with (
+        connected(amqp_url, STREAM) as outside,
+        TcpProxy.before(amqp_url) as proxy,
+        connected(proxy.url(amqp_url), STREAM) as broker,
+    ):
+        await publish(outside, "old-0", "old-1", "old-2")
+        async with reading(broker, "first") as reader:
+            assert len(await take(reader, 3)) == 3
+            await proxy.refuse()
+            channel = await (await outside.consuming.connection(patience=SOON)).open_channel()
+            await channel.call(commands.Queue.Delete(queue=LOG))
+            await declare(outside, STREAM)
+            await publish(outside, "new-0", "new-1")
+            await proxy.accept()
+            assert await take(reader, 2) == [(0, "new-0"), (1, "new-1")]
 
 
 async def test_tail_is_above_all_that_was_confirmed(amqp_url: str) -> None:
