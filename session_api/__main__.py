@@ -61,7 +61,7 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
         ):
             side.start("broker", _connected(broker, requester, feed))
             await stop.wait()
-            feed.close()
+            api.close()
     finally:
         await requester.close()
         await broker.close()

@@ -119,6 +119,10 @@ class Api:
         self._say(request, asked, response.status)
         return response
 
+    def close(self) -> None:
+        """End the event streams; requests in progress go on. Idempotent."""
+        self._parts.streaming.close()
+
     async def _answered(self, request: web.BaseRequest, asked: _Asked) -> web.StreamResponse:
         try:
             return self._parts.cors.preflight(request) or await self._respond(request, asked)

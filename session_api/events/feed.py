@@ -12,13 +12,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
+from messaging.failures import BrokerUnavailable
 from messaging.message import Incoming
 from schemas.envelope import decode
 from schemas.errors import MessageInvalid
 
+LOOK_WITHIN: Final = timedelta(seconds=1.5)
+"""Whoever wants events is told within 2 s that the broker is away."""
 KEPT_EVENTS: Final = 2000
 KEPT_BYTES: Final = 16 * 1024 * 1024
 _TAKE_AT_MOST: Final = 100
+_AHEAD: Final = 500
+_AHEAD_BEHIND: Final = 8
+"""For each listener that is behind: hundreds of them share a connection and a thread with the answers to commands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +56,9 @@ class Log(Protocol):
     async def tail(self) -> int:
         """The place of the next event; what happened before is below it. Raises BrokerUnavailable."""
 
-    def read(self, place: int) -> Reader:
-        """Reads from `place` on, else from the oldest that is kept."""
+    def read(self, place: int, *, ahead: int) -> Reader:
+        """Reads from `place` on, else from the oldest that is kept; so many messages are there before they are asked
+        for."""
 
 
 def read_event(offset: int, message: Incoming) -> Event:
@@ -82,6 +89,8 @@ class Feed:
         self._recent: deque[Event] = deque()
         self._end: int | None = None
         self._news = asyncio.Event()
+        self._this_look: asyncio.Task[int] | None = None
+        self._next_look: asyncio.Task[int] | None = None
         self.closed = False
         self.restarts = 0
         """How often the log began anew: then places of before lead nowhere."""
@@ -89,7 +98,7 @@ class Feed:
     async def run(self) -> None:
         """Follow the log until cancelled, from its end at this moment. Raises BrokerUnavailable at the start."""
         self._end = await self._log.tail()
-        messages = self._log.read(self._end)
+        messages = self._log.read(self._end, ahead=_AHEAD)
         try:
             async for offset, message in messages:
                 self._append(read_event(offset, message))
@@ -102,12 +111,32 @@ class Feed:
         self._news.set()
 
     async def now(self) -> int:
-        """The place of what happens next. Raises BrokerUnavailable."""
+        """The place of what happens next, looked up after this call. Raises BrokerUnavailable.
+
+        Whoever asks while a look is under way shares the next one: many who come at once cost two looks.
+        """
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look(self._this_look), name="end of the log")
+        try:
+            async with asyncio.timeout(LOOK_WITHIN.total_seconds()):
+                return await asyncio.shield(self._next_look)
+        except TimeoutError as error:
+            raise BrokerUnavailable("the broker is silent") from error
+
+    async def _look(self, before: asyncio.Task[int] | None) -> int:
+        if before is not None:
+            await asyncio.wait([before])
+        self._this_look, self._next_look = self._next_look, None
         return await self._log.tail()
 
     def cursor(self, place: int) -> "Cursor":
         """A cursor that begins there, or with the oldest event that is kept."""
         return Cursor(self, self._log, place)
+
+    @property
+    def end(self) -> int:
+        """The place of the next event, as far as the log was read."""
+        return self._end or 0
 
     @property
     def start(self) -> int | None:
@@ -166,7 +195,7 @@ class Cursor:
             await self._feed.wait(within)
             return []
         if self._restarts != self._feed.restarts:
-            self._restarts, self.place = self._feed.restarts, start
+            await self._move()
         if self.place < start:
             return await self._catch_up(within)
         await self._stop_reading()
@@ -182,9 +211,16 @@ class Cursor:
         """Read no more. Idempotent."""
         await self._stop_reading()
 
+    async def _move(self) -> None:
+        """The log began anew: all of it is new to whoever has a place beyond its end. The others found it already."""
+        self._restarts = self._feed.restarts
+        if self.place > self._feed.end:
+            self.place = 0
+            await self._stop_reading()
+
     async def _catch_up(self, within: timedelta) -> list[Event]:
         if self._behind is None:
-            self._behind = self._log.read(self.place)
+            self._behind = self._log.read(self.place, ahead=_AHEAD_BEHIND)
         try:
             async with asyncio.timeout(within.total_seconds()):
                 offset, message = await anext(self._behind)

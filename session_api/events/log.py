@@ -10,7 +10,6 @@ from messaging.stream import StreamReader, tail
 from schemas.topology import EVENTS_LOG
 
 PATIENCE: Final = timedelta(seconds=1.5)
-"""Whoever wants events is told within 2 s that the broker is away."""
 
 
 class StreamLog:
@@ -28,6 +27,6 @@ class StreamLog:
         except TimeoutError as error:
             raise BrokerUnavailable("the broker is silent") from error
 
-    def read(self, place: int) -> StreamReader:
+    def read(self, place: int, *, ahead: int) -> StreamReader:
         """Reads from there on."""
-        return StreamReader(self._broker, EVENTS_LOG, offset=place)
+        return StreamReader(self._broker, EVENTS_LOG, offset=place, prefetch=ahead)

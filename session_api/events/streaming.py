@@ -28,6 +28,7 @@ HEADERS: Final[Mapping[str, str]] = {
 HEARTBEAT: Final = timedelta(seconds=12)
 """Below the contract's 15 s, so that a busy moment does not break it."""
 WRITE_WITHIN: Final = timedelta(seconds=30)
+_END_WITHIN: Final = timedelta(seconds=1)
 _ASK_AGAIN_AFTER: Final = timedelta(seconds=1)
 _COMMENT: Final = b":\n\n"
 
@@ -65,6 +66,16 @@ class Streaming:
         self._sent = sent
         self._heartbeat = heartbeat
         self._write_within = write_within
+        self._open: dict[int, web.BaseRequest] = {}
+
+    def close(self) -> None:
+        """End all streams. Whoever does not read any more gets no end, and is cut off a second later. Idempotent."""
+        self._feed.close()
+        asyncio.get_running_loop().call_later(_END_WITHIN.total_seconds(), self._cut_all)
+
+    def _cut_all(self) -> None:
+        for request in list(self._open.values()):
+            _cut(request)
 
     async def serve(
         self, request: web.BaseRequest, wanted: Filter, place: int, headers: Mapping[str, str]
@@ -72,6 +83,7 @@ class Streaming:
         """Write until the listener goes, or the feed is closed. The first byte is a comment."""
         response = web.StreamResponse(headers={**headers, **HEADERS})
         cursor = self._feed.cursor(place)
+        self._open[id(request)] = request
         try:
             await response.prepare(request)
             await self._follow(cursor, wanted, _Out(response, self._write_within))
@@ -83,6 +95,7 @@ class Streaming:
             log.exception("events.fault")
             response.force_close()
         finally:
+            del self._open[id(request)]
             await cursor.close()
         return response
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from messaging.failures import BrokerUnavailable
 from schemas.replies import ErrorCode
 from session_api.events.feed import Event, Feed
 from session_api.events.ids import id_of, next_of
@@ -229,6 +230,55 @@ async def test_closing_ends_the_streams() -> None:
         assert await asyncio.wait_for(stream.answer.content.read(), 10) == b""
 
 
+async def test_closing_waits_for_nobody_who_does_not_read() -> None:
+    """Their connections are cut a second later, long before a process that ends loses its patience."""
+    async with served() as api:
+        port = int(api.url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(b"GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer all\r\n\r\n")
+        await until(lambda: api.api._streams.taken == 1)
+        for _ in range(20):
+            api.log.add(JOINED, pad="x" * 500_000)
+        await until(lambda: api.feed.end == 20)
+        api.api.close()
+        await until(lambda: not api.api._streams.taken, within_s=5)
+        writer.transport.abort()
+
+
+async def test_many_who_come_at_once_cost_two_looks() -> None:
+    """The end of the log is looked up after each of them came, and not for each of them."""
+    log, gate = FakeLog(), asyncio.Event()
+    looks = 0
+
+    async def tail() -> int:
+        nonlocal looks
+        looks += 1
+        await gate.wait()
+        return looks
+
+    feed = Feed(log)
+    log.tail = tail  # type: ignore[method-assign]
+    first = asyncio.create_task(feed.now())
+    await until(lambda: looks)
+    others = [asyncio.create_task(feed.now()) for _ in range(20)]
+    await asyncio.sleep(0)
+    gate.set()
+    assert await first == 1
+    assert set(await asyncio.gather(*others)) == {2}
+    assert await feed.now() == 3
+
+
+async def test_a_look_that_hangs_is_told_in_time() -> None:
+    """Also to those who wait for the look after it."""
+    log = FakeLog()
+    log.tail = asyncio.Event().wait  # type: ignore[method-assign]
+    feed = Feed(log)
+    began = asyncio.get_running_loop().time()
+    told = await asyncio.gather(*(feed.now() for _ in range(2)), return_exceptions=True)
+    assert [type(error) for error in told] == [BrokerUnavailable] * 2
+    assert asyncio.get_running_loop().time() - began < 2
+
+
 # The feed and its cursors.
 
 
@@ -275,6 +325,23 @@ async def test_memory_is_bounded_by_bytes_as_well() -> None:
     await until(lambda: feed.start == 8)
     assert sum(len(event.body) for event in feed.since(8)) <= 1300
     assert await taken(feed.cursor(0), 10) == list(range(10))
+    task.cancel()
+
+
+async def test_who_came_after_a_log_began_anew_keeps_the_place() -> None:
+    """A cursor that began in the new log before the feed did sees nothing of before, and nothing twice."""
+    log = FakeLog()
+    feed, task = await following(log)
+    for _ in range(5):
+        log.add(JOINED)
+    await until(lambda: feed.end == 5)
+    log.delete()
+    log.add(LEFT)
+    late = feed.cursor(await feed.now())
+    log.add(LEFT)
+    assert await taken(late, 1) == [1]
+    log.add(LEFT)
+    assert await taken(late, 1) == [2]
     task.cancel()
 
 

@@ -185,7 +185,7 @@ class FakeLog:
             raise BrokerUnavailable("away")
         return self.oldest + len(self.messages)
 
-    def read(self, place: int) -> FakeReader:
+    def read(self, place: int, *, ahead: int) -> FakeReader:
         self.readers += 1
         return FakeReader(self, place)
 
