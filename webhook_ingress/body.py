@@ -8,7 +8,7 @@ import asyncio
 from datetime import timedelta
 from enum import Enum
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, web
 
 
 class NoBody(Enum):
@@ -48,8 +48,8 @@ async def _collect(content: StreamReader, max_bytes: int) -> bytes | NoBody:
 
 
 async def _invite(request: web.BaseRequest) -> None:
-    """Tell a sender that asks first to go on."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    """Tell a sender that asks first to go on; HTTP/1.0 has no such answer."""
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # It is no part of the answer, which has not begun.
         request.writer.output_size = 0

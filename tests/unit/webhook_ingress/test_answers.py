@@ -226,6 +226,21 @@ async def test_expect_100_continue_is_answered(ingress: Ingress) -> None:
     assert (await ingress.post(BODY, fresh(), expect100=True)).status == 200
 
 
+async def test_http_1_0_is_not_asked_to_go_on(ingress: Ingress) -> None:
+    """It knows no interim answers, and would take the first one for the only one."""
+    headers = b"Expect: 100-continue\r\nAuthorization: %s\r\nContent-Length: %d" % (
+        fresh().encode(),
+        len(BODY),
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", ingress.port)
+    writer.write(request(headers).replace(b"HTTP/1.1", b"HTTP/1.0"))
+    await writer.drain()
+    await ingress.post(BODY, fresh())  # by then the one before waits for its body
+    writer.write(BODY)
+    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.0 200 ")
+    writer.close()
+
+
 async def test_bodies_are_not_decompressed(ingress: Ingress) -> None:
     """The bytes on the wire are what was signed, whatever `Content-Encoding` says."""
     answer = await ingress.session.post(
