@@ -169,3 +169,23 @@ async def test_more_channels_than_the_broker_allows_are_refused() -> None:
         assert connection.is_open
         assert all(channel.is_open for channel in channels)
         connection.give_up(ConnectionLost("done"))
+
+
+async def test_an_alarm_counts_as_a_broker_that_does_not_read() -> None:
+    """Nothing should be written while it lasts; its reason is the broker's, and its end lets writers go on."""
+    told: list[str | None] = []
+    blocked = method(commands.Connection.Blocked("low on memory"))
+    unblocked = method(commands.Connection.Unblocked())
+    opened = method(commands.Channel.OpenOk(), 1)
+    async with peer(
+        [*good(), opened + blocked, method(commands.Channel.CloseOk(), 1) + unblocked]
+    ) as address:
+        connection = await connected(address)
+        connection.on_blocked = told.append
+        channel = await connection.open_channel()
+        assert (connection.congested, connection.blocked) == (True, "low on memory")
+        draining = asyncio.create_task(connection.drained())
+        await channel.close()
+        await asyncio.wait_for(draining, SHORT.total_seconds())
+        assert (connection.congested, connection.blocked, told) == (False, None, ["low on memory", None])
+        connection.give_up(ConnectionLost("done"))

@@ -9,7 +9,7 @@ import structlog
 
 from messaging.dead_letters import dead_letter
 from messaging.delivery import Delivery
-from messaging.failures import PublishError
+from messaging.failures import PublishError, Unsendable
 from messaging.publisher import Publisher
 from messaging.settlement import backoff
 from worker.application.ports import Clock
@@ -27,7 +27,7 @@ class DeadLetters:
         self._clock = clock
 
     async def put(self, delivery: Delivery, *, reason: str, error: str, attempts: int) -> None:
-        """Return when the broker has the dead letter and the delivery is acked, or when the delivery is stale."""
+        """Return when the broker has the dead letter and the delivery is settled, or when the delivery is stale."""
         tries = 0
         while delivery.current:
             tries += 1
@@ -41,6 +41,11 @@ class DeadLetters:
                     now=self._clock.now(),
                     timeout=_TIMEOUT,
                 )
+            except Unsendable as trouble:
+                # AMQP has no place for it as we would write it. The broker can: by the queue's dead-letter exchange.
+                log.error("dead_letter.left_to_the_broker", queue=delivery.message.queue, error=str(trouble))
+                delivery.drop()
+                return
             except PublishError as trouble:
                 log.warning("dead_letter.postponed", queue=delivery.message.queue, error=str(trouble))
                 await asyncio.sleep(backoff(tries).total_seconds())
