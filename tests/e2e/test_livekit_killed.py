@@ -25,16 +25,17 @@ from tests.e2e.stories import ENDED, JOINED, LEFT, PUBLISHED, START, STARTED, ST
 GRACE = timedelta(seconds=15)
 FOUND_WITHIN_S = 60
 """Two periods of a second, two seconds between two looks, a server's start, and a busy machine."""
+TOGETHER_S = 15
+"""Asked for one by one, three hundred rooms would take more than twice as long."""
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 
 @asynccontextmanager
-async def a_killed_talk(
+async def june_at_a_livekit(
     amqp_url: str, tmp_path: Path, start_livekit: StartLiveKit
-) -> AsyncIterator[tuple[Client, Inbox, dict[str, Any], LiveKit]]:
-    """Ann was in the room of the session `s1` and spoke, until the server was killed, and her program with it; the
-    server is there again. Gives the session as it was."""
+) -> AsyncIterator[tuple[Client, Inbox, LiveKit]]:
+    """June, and the server that it works with."""
     port = free_port()
     server = start_livekit(f"http://127.0.0.1:{port}{WEBHOOK_PATH}")
     settings = {
@@ -47,7 +48,16 @@ async def a_killed_talk(
         "JUNE_ROOM_GRACE_S": str(int(GRACE.total_seconds())),
     }
     async with installed(amqp_url, tmp_path, workers=1, **settings) as june, Client(june.amqp_url) as client:
-        inbox = await client.subscribe(*JUNE_SENDS)
+        yield client, await client.subscribe(*JUNE_SENDS), server
+
+
+@asynccontextmanager
+async def a_killed_talk(
+    amqp_url: str, tmp_path: Path, start_livekit: StartLiveKit
+) -> AsyncIterator[tuple[Client, Inbox, dict[str, Any], LiveKit]]:
+    """Ann was in the room of the session `s1` and spoke, until the server was killed, and her program with it; the
+    server is there again. Gives the session as it was."""
+    async with june_at_a_livekit(amqp_url, tmp_path, start_livekit) as (client, inbox, server):
         created = await client.ok("june.session.create.v1", {"user_id": "ann", "session_id": "s1"})
         with _speaks(created) as person:
             await inbox.first(_is(START), within_s=FOUND_WITHIN_S, what="the first job")
@@ -99,6 +109,31 @@ async def test_a_session_that_nobody_comes_back_to(
         ends = [one.type for one in inbox.all if one.type in {STOP, UNPUBLISHED, LEFT, ENDED}]
         assert ends == [STOP, UNPUBLISHED, LEFT, ENDED]
         assert [one.type for one in inbox.all].count(PUBLISHED) == 1
+
+
+async def test_hundreds_of_rooms_that_are_gone(
+    amqp_url: str, tmp_path: Path, start_livekit: StartLiveKit
+) -> None:
+    """All of them are seen through at once: their sessions end within seconds of one another, each once."""
+    names = {f"s{number}" for number in range(300)}
+    async with june_at_a_livekit(amqp_url, tmp_path, start_livekit) as (client, inbox, server):
+        await asyncio.gather(
+            *(client.ok("june.session.create.v1", {"user_id": "ann", "session_id": name}) for name in names)
+        )
+        server.kill()
+        server.start_again()
+        left = set(names)
+
+        def last_one(one: Received) -> bool:
+            if one.type == ENDED:
+                left.remove(one.envelope["subject"])
+                ends.append(asyncio.get_running_loop().time())
+                assert one.data["session"]["end_reason"] == "room_lost"
+            return not left
+
+        ends: list[float] = []
+        await inbox.each_until(last_one, within_s=FOUND_WITHIN_S, what="each session's end")
+    assert ends[-1] - ends[0] < TOGETHER_S
 
 
 def _speaks(created: dict[str, Any]) -> subprocess.Popen[bytes]:
