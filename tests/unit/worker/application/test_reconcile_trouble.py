@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -182,6 +183,51 @@ async def test_a_deleted_room_that_is_still_there_when_none_are_adopted(tmp_path
         there.info.sid = room.info.sid
         await world.reconcile(3)
         assert world.livekit.there("s1") is None
+
+
+# Lists that are older than the world.
+
+
+async def test_a_room_that_was_replaced_while_it_was_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name has another room by then, whose people are not its own: nothing is said of either before the next pass,
+    which finds them as they are."""
+    world.livekit.join("tea", "ann")
+    await world.deliver()
+    (old,) = await world.livekit.rooms()
+    world.livekit.kill()
+    world.livekit.join("tea", "ben")
+    world.livekit.webhooks.clear()
+    before = world.published
+    list_all = MemoryLiveKit.rooms
+
+    async def rooms(livekit: MemoryLiveKit, names: Sequence[str] | None = None) -> Sequence[LiveRoom]:
+        return [replace(old, num_participants=2)] if names is None else await list_all(livekit, names)
+
+    with monkeypatch.context() as stale:
+        stale.setattr(MemoryLiveKit, "rooms", rooms)
+        await world.reconcile()
+    assert world.published == before
+    await world.reconcile()
+    assert await world.known() == world.real()
+    joined = [
+        (event["room_sid"], event["participant"]["identity"]) for event in world.of("participant.joined")
+    ]
+    there = world.livekit.there("tea")
+    assert there is not None
+    assert joined == [(old.sid, "ann"), (there.info.sid, "ben")]
+
+
+async def test_a_room_that_was_just_made_is_not_missed(world: World) -> None:
+    """LiveKit's lists may not have it yet; some seconds later they must."""
+    await world.ask("session.create", user_id="ann", session_id="s1")
+    world.livekit.unlisted, world.livekit.unknown = {"s1"}, {"s1": 4}
+    for wait, missed in ((timedelta(0), 0), (timedelta(seconds=9), 0), (timedelta(seconds=2), 1)):
+        world.clock.advance(wait)
+        await world.cases.reconciler.run_pass()
+        await world.settle()
+        assert await world.gone_rooms() == missed
 
 
 # Clocks and ids.
