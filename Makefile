@@ -13,7 +13,8 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 RUN_MODULE ?= $(BIN)/python -m
-PYTEST := $(RUN_MODULE) pytest --numprocesses $(JOBS) --dist loadscope
+# In the order of the folders: the slow modules of e2e come before the thousands of quick tests that even out the end.
+PYTEST := $(RUN_MODULE) pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 SWITCHED_ON := $(filter-out 0,$(FAST))
 
 .DEFAULT_GOAL := help
