@@ -9,6 +9,9 @@ ARGS ?=
 FAST ?=
 ONCE ?=
 
+# What was compiled once need not be compiled by each of the hundreds of processes that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 STAMP := .venv/.from-lock
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
