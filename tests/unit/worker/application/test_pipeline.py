@@ -15,7 +15,8 @@ from tests.support.bench_worker import BenchWorker
 from worker.application.ports import OutboxMessage
 from worker.application.room_events import Handled
 
-ROOM = "tea"
+ROOM = "coffee"
+"""In another partition than the ids of its room, session and job would be."""
 LEASE = timedelta(seconds=30)
 WORK = ("june.stt.start.v1", "june.ai.turn.v1", "june.tts.speak.v1")
 
