@@ -21,10 +21,13 @@ from tests.unit.worker.domain.facts import (
     published,
     reservation,
     room_finished,
+    room_missing,
     running,
     speech_started,
     the_job,
+    the_session,
 )
+from worker.domain import sessions
 from worker.domain.effects import AskAi
 from worker.domain.facts import Fact, Reported
 
@@ -235,3 +238,19 @@ def test_a_turn_of_somebody_who_left_is_over(domain: MemoryDomain) -> None:
     """Nobody waits for the answer: the leave comes first, then the turn's end."""
     domain.give(running(), final())
     assert story(domain.give(left()))[-3:] == ["left PA_1", "AiCancel", "TurnCompleted"]
+
+
+def test_a_turn_in_a_room_that_vanished_is_over(domain: MemoryDomain) -> None:
+    """Whoever was in it has left, so nobody waits for the answer; the session may go on."""
+    domain.give(running(), final())
+    assert story(domain.give(room_missing()))[-3:] == ["left PA_1", "AiCancel", "TurnCompleted"]
+    assert the_session(domain).live
+
+
+def test_a_turn_is_over_before_the_session_that_is_deleted(domain: MemoryDomain) -> None:
+    """Its end is told once, and what waits is not asked."""
+    domain.give(running(), final(), final("and", utterance="u2"))
+    session_id = the_session(domain).session_id
+    effects = domain.order(session_id, lambda state: sessions.delete(state, domain.now, domain.policy))
+    assert story(effects)[-4:] == ["AiCancel", "TurnCompleted", "session ended", "CloseRoom"]
+    assert "AskAi" not in story(effects)
