@@ -62,7 +62,7 @@ scripts: $(STAMP)
 	$(BIN)/shellcheck .ci/run $$(git ls-files '*.sh')
 
 up: $(STAMP) page ## Starts all of it on this machine, with the live page for a browser, until Ctrl-C
-	@$(BIN)/june up --servers
+	@$(BIN)/june up --servers --samples
 
 docs: $(STAMP) ## Writes the pages made from the code, and builds the site into .june/site
 	$(BIN)/python -m deploy.docs.pages

@@ -24,6 +24,7 @@ DRAIN_S: Final = 12.0
 """A part is gone within ten seconds of SIGTERM, by the contract."""
 FIRST_ADMIN_PORT: Final = 9101
 _ANSWER_S: Final = 2.5
+_SETTLED_S: Final = 5.0
 _TAIL_LINES: Final = 12
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -63,6 +64,11 @@ class Part:
     def ended(self) -> bool:
         """Whether the process is gone."""
         return self.process.poll() is not None
+
+    @property
+    def settled(self) -> bool:
+        """It was ready once; without an admin port nobody can tell, so: it has had time to be."""
+        return self.was_ready or (self.admin_url is None and time.monotonic() - self.began > _SETTLED_S)
 
     async def status(self, session: aiohttp.ClientSession) -> Status:
         """Ask it. Never raises."""

@@ -39,7 +39,9 @@ async def declare(broker: Broker, topology: Topology) -> None:
     try:
         await declare_on(connection, topology)
     except (ConnectionLost, ChannelClosed, TimeoutError) as error:
-        raise BrokerUnavailable(f"the topology could not be declared: {error}") from error
+        raise BrokerUnavailable(
+            f"the topology could not be declared: {str(error) or 'no answer in time'}"
+        ) from error
     broker.remember(topology)
 
 
@@ -58,7 +60,9 @@ async def verify(broker: Broker, topology: Topology) -> tuple[str, ...]:
                 if await _is_ignored(connection, queue, argument)
             ]
     except (ConnectionLost, TimeoutError) as error:
-        raise BrokerUnavailable(f"the topology could not be verified: {error}") from error
+        raise BrokerUnavailable(
+            f"the topology could not be verified: {str(error) or 'no answer in time'}"
+        ) from error
     return tuple(problems)
 
 

@@ -48,7 +48,7 @@ async def livekit(env: Mapping[str, str], broker: Broker | None) -> AsyncIterato
         if answers.verdict is Verdict.OK and broker is not None:
             yield await _webhook(server, broker)
         else:
-            yield skipped("webhooks", "needs LiveKit and RabbitMQ")
+            yield skipped("webhooks", "can be seen once LiveKit and RabbitMQ are well")
     finally:
         await server.close()
 

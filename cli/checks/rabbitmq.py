@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import TypeAlias
 
-from cli.checks.finding import Finding, bad, ok, warning
+from cli.checks.finding import Finding, bad, ok, skipped, warning
 from messaging.connection import Broker
 from messaging.counts import QueueCounts, queue_counts
 from messaging.failures import PublishError, TopologyMismatch
@@ -49,7 +49,7 @@ async def _version(broker: Broker) -> Finding:
 
 
 async def _alarms(broker: Broker) -> Finding:
-    """By a message that no queue takes: a broker with an alarm takes none at all."""
+    """By messages that no queue takes: a broker with an alarm takes one, says so, and then no more."""
     probe = Outgoing(
         exchange="",
         routing_key=_PROBE,
@@ -59,19 +59,27 @@ async def _alarms(broker: Broker) -> Finding:
         content_type=None,
         mandatory=False,
     )
+    publisher = Publisher(broker)
     try:
-        await Publisher(broker).publish(probe, timeout=_PATIENCE)
+        for _ in range(2):
+            await publisher.publish(probe, timeout=_PATIENCE)
     except PublishError as error:
-        why = broker.blocked or str(error)
-        mend = "free memory or disk on its machine: `rabbitmq-diagnostics alarms`"
-        return bad("alarms", f"it takes no messages: {why}", mend=mend)
-    return ok("alarms", "it takes messages")
+        return _blocked(broker.blocked or str(error))
+    return ok("alarms", "it takes messages") if broker.blocked is None else _blocked(broker.blocked)
+
+
+def _blocked(why: str) -> Finding:
+    mend = "free memory or disk on its machine: `rabbitmq-diagnostics alarms`"
+    return bad("alarms", f"it takes no messages: {why}", mend=mend)
 
 
 async def _topology(broker: Broker, counts: Counts) -> AsyncIterator[Finding]:
     if missing := [name for name, found in counts.items() if found is None]:
         some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         yield bad("topology", f"there is no {some}", mend="start any part of June: each makes what it needs")
+        return
+    if broker.blocked is not None:
+        yield skipped("topology", "it answers nothing to whoever would publish, until its alarm is over")
         return
     try:
         await declare(broker, topology.TOPOLOGY)

@@ -6,7 +6,6 @@ The participant itself is that of the samples: it needs the source tree and the 
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,8 @@ from cyclopts import App
 from rich.text import Text
 
 from cli.asking import DEFAULT_TIMEOUT_S, asking, ended
-from cli.failures import CommandFailed, ExitCode, usage
+from cli.extras import check_extra
+from cli.failures import CommandFailed, ExitCode
 from cli.help import CONVERSATIONS
 from cli.output import Output, clean
 from cli.world import Json, Positive, TimeoutS, World, flag
@@ -68,7 +68,7 @@ def register(app: App, world: World) -> None:
         for_s
             Leave after so many seconds.
         """
-        _check_extra()
+        check_extra("june join")
         output = world.output(as_json=as_json)
         way_in = _way_in(session_id, name=name, identity=identity)
         staying = _join(world, output, way_in, wav=wav, mute=mute, for_s=for_s, timeout_s=timeout_s)
@@ -82,21 +82,6 @@ def _way_in(session_id: str, *, name: str, identity: str | None) -> tuple[str, d
     if identity is None:
         return GuestTokenCreate.TYPE, {"session_id": session_id, "guest_name": name}
     return SessionGet.TYPE, {"session_id": session_id, "identity": identity}
-
-
-def _check_extra() -> None:
-    if missing := [name for name in ("livekit.rtc", "numpy", "examples") if not _is_here(name)]:
-        raise usage(
-            f"`june join` needs what is not installed: {', '.join(missing)}",
-            hint="in the source tree: pip install -e '.[rtc]'; any LiveKit client can use `june guest-token`, too",
-        )
-
-
-def _is_here(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 async def _join(

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cli.extras import check_extra
 from cli.failures import CommandFailed, ExitCode, usage
 from cli.help import RUNNING
 from cli.output import clean
@@ -40,6 +41,7 @@ TOLD = (
     "JUNE_API_DEV",
     "JUNE_RABBITMQ_MANAGEMENT_URL",
 )
+SAMPLES = ("examples.stt_service", "examples.ai_service", "examples.tts_service")
 LOOK_EVERY_S = 0.5
 STYLES = {"ready": "green", "running": "green", "starting": "yellow", "draining": "yellow"}
 
@@ -51,6 +53,7 @@ def register(app: App, world: World) -> None:
     def up(
         *,
         servers: Annotated[bool, flag()] = False,
+        samples: Annotated[bool, flag()] = False,
         log_dir: Path = Path("june-logs"),
         as_json: Json = False,
     ) -> int:
@@ -60,7 +63,7 @@ def register(app: App, world: World) -> None:
 
         **Examples**
 
-            june up --servers
+            june up --servers --samples
             LIVEKIT_API_KEY=… LIVEKIT_API_SECRET=… june up
 
         Parameters
@@ -68,15 +71,20 @@ def register(app: App, world: World) -> None:
         servers
             Start RabbitMQ and livekit-server, too, where the environment names none. What they hold is
             thrown away at the end. They listen on loopback alone.
+        samples
+            Run the sample STT, AI and TTS services, too. They hear that somebody speaks, and answer by two rules.
         log_dir
             Where the parts' logs go.
         """
+        if samples:
+            check_extra("june up --samples")
         try:
             with _environment(world, servers=servers) as env:
                 _check(env)
                 _tell_where(world, env)
                 _make(log_dir)
-                return world.run(_Up(world, env, log_dir, as_json=as_json).until_stopped())
+                run = _Up(world, env, log_dir, samples=SAMPLES if samples else (), as_json=as_json)
+                return world.run(run.until_stopped())
         except KeyboardInterrupt:
             return ExitCode.OK  # while the servers started
 
@@ -202,8 +210,11 @@ def _tell_where(world: World, env: Mapping[str, str]) -> None:
 class _Up:
     """One run."""
 
-    def __init__(self, world: World, env: Mapping[str, str], folder: Path, *, as_json: bool) -> None:
+    def __init__(
+        self, world: World, env: Mapping[str, str], folder: Path, *, samples: Sequence[str], as_json: bool
+    ) -> None:
         self._world = world
+        self._samples = list(samples)
         self._env = env
         self._folder = folder
         self._output = world.output(as_json=as_json)
@@ -250,9 +261,19 @@ class _Up:
                     answers = await asyncio.gather(*(part.status(session) for part in parts))
                     names = [part.name for part in parts]
                     self._show(live, parts, dict(zip(names, answers, strict=True)))
+                    # They take from queues that the parts make.
+                    if all(part.settled for part in parts):
+                        parts += self._started_samples()
                     await self._pause()
             finally:
                 live.stop()
+
+    def _started_samples(self) -> "list[Part]":
+        """All of them, once."""
+        from cli import parts as children  # noqa: PLC0415 - see above
+
+        names, self._samples = self._samples, []
+        return [children.start(name, env=self._env, admin_port=0, folder=self._folder) for name in names]
 
     async def _pause(self) -> None:
         try:

@@ -17,7 +17,10 @@ let loading = null;
 function client() {
   loading ??= new Promise((done, failed) => {
     const script = h("script", { src: CLIENT });
-    script.addEventListener("load", () => done(window.LivekitClient));
+    script.addEventListener("load", () => {
+      window.LivekitClient.setLogLevel("warn");
+      done(window.LivekitClient);
+    });
     script.addEventListener("error", () => {
       loading = null;
       script.remove();

@@ -183,7 +183,7 @@ function makeLine(line) {
 
 /** Heartbeats are not told to readers of events; a lease that ran out is: the job waits again, by its next attempt. */
 function lease(job, now, leaseMs) {
-  if (job.state === "running") return leaseMs === null ? "held" : `held, ${duration(leaseMs)} from each report`;
+  if (job.state === "running") return leaseMs === null ? "held" : `held, ${duration(leaseMs)} each time`;
   if (job.state !== "waiting") return "–";
   if (leaseMs === null) return "not taken yet";
   const left = job.since + leaseMs - now;

@@ -129,8 +129,13 @@ export function confirm({ title, words, yes }) {
   return asked(dialog).then((answer) => answer === "yes");
 }
 
-/** Shows a dialog until it closes: its `returnValue`, empty when it was dismissed. */
+/**
+ * Shows a dialog until it closes: its `returnValue`, empty when it was dismissed. "Cancel" submits nothing, so that Enter
+ * in a field is the button that does what was asked for.
+ */
 export function asked(dialog) {
+  const cancel = dialog.querySelector("[data-cancel]");
+  if (cancel) cancel.onclick = () => dialog.close("");
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((done) => dialog.addEventListener("close", () => done(dialog.returnValue), { once: true }));

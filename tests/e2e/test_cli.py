@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import os
+import re
 import signal
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,72 +14,16 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from cli.checks.finding import Verdict
-from cli.main import run
-from cli.world import World
+from cli.commands.up import SAMPLES
 from deploy.servers import RabbitMQ, free_port, free_ports
-from deploy.servers.rabbitmq_management import Management
 from tests.e2e.client import Client, command
+from tests.e2e.command_line import June
 from tests.e2e.installation import Installation, installed
-from tests.e2e.processes import ROOT, without_ours
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ENDS_WITHIN_S = 60
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ran:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> list[Any]:
-        """Its lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def only(self) -> Any:
-        """Its one line, of a command that must succeed."""
-        assert self.code == 0, self
-        (thing,) = self.json
-        return thing
-
-
-@dataclass(frozen=True, kw_only=True)
-class June:
-    """`june` with an installation's settings."""
-
-    env: Mapping[str, str] = field(repr=False)
-
-    async def __call__(self, *arguments: str) -> Ran:
-        """Run it to its end, in a thread with a loop of its own: a process for each would take seconds."""
-        out, err = io.StringIO(), io.StringIO()
-        world = World(env=self.env, out=out, err=err)
-        code = await asyncio.to_thread(run, arguments, world)
-        return Ran(code=code, out=out.getvalue(), err=err.getvalue())
-
-    @asynccontextmanager
-    async def running(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """A command that is ended with the block."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "cli", *arguments),
-            cwd=ROOT,
-            env=without_ours(os.environ) | dict(self.env),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+SERVERS_WITHIN_S = 240
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -251,72 +191,6 @@ async def test_a_letter_that_cannot_go_back_is_kept(june: June, client: Client) 
     assert (await june("dead", "drop", "--all")).code == 0
 
 
-@pytest.fixture
-def manager(june: June, rabbitmq_server: RabbitMQ) -> June:
-    """`june` that can ask RabbitMQ's management API, too."""
-    assert rabbitmq_server.management_url
-    return June(env={**june.env, "JUNE_RABBITMQ_MANAGEMENT_URL": rabbitmq_server.management_url})
-
-
-async def test_doctor_finds_an_installation_well(manager: June) -> None:
-    """LiveKit really calls us; nobody takes jobs here, which is a warning; the exit code is 0."""
-    ran = await manager("doctor", "--json")
-    found = {one["about"]: one for one in ran.json}
-    assert ran.code == 0, ran
-    assert {one["verdict"] for one in ran.json} == {"ok", "warning"}, ran
-    assert {about for about, one in found.items() if one["verdict"] == "warning"} == {
-        "STT services",
-        "AI services",
-        "TTS services",
-    }
-    assert {"webhooks", "database", "spool", "clock", "topology", "alarms", "workers", "policies"} <= set(
-        found
-    )
-
-
-async def test_doctor_finds_a_policy_that_loses_messages(
-    manager: June, rabbitmq_server: RabbitMQ, installation: Installation
-) -> None:
-    """As RabbitMQ says that it acts on it, and well again without it."""
-    url = urlsplit(installation.amqp_url)
-    assert rabbitmq_server.management_url
-    api = Management(rabbitmq_server.management_url, url.username or "", url.password or "")
-    policy = f"policies{url.path}/short"
-    api.call("PUT", policy, {"pattern": "^june", "definition": {"max-length": 10}, "apply-to": "queues"})
-    try:
-        assert "max-length 10 of the policy short" in await _policies(manager, Verdict.BAD)
-    finally:
-        api.call("DELETE", policy)
-    await _policies(manager, Verdict.OK)
-
-
-async def _policies(june: June, verdict: Verdict) -> str:
-    """What doctor says of them, once the management API has seen the change."""
-    async with asyncio.timeout(ENDS_WITHIN_S):
-        while True:
-            (found,) = [one for one in (await june("doctor", "--json")).json if one["about"] == "policies"]
-            if found["verdict"] == verdict:
-                return str(found["text"])
-
-
-async def test_doctor_says_how_to_mend_what_is_wrong(june: June, tmp_path: Path) -> None:
-    """A wrong key, no RabbitMQ, a folder that is none: each with what to do; exit code 1."""
-    (tmp_path / "file").touch()
-    broken = {
-        "LIVEKIT_API_SECRET": "another-secret-of-thirty-two-characters",
-        "JUNE_AMQP_URL": f"amqp://guest:guest@127.0.0.1:{free_port()}/",
-        "JUNE_SPOOL_DIR": str(tmp_path / "file"),
-        "JUNE_DATABASE_URL": f"sqlite:///{tmp_path}/nowhere/june.db",
-    }
-    ran = await June(env={**june.env, **broken})("doctor", "--json")
-    wrong = {one["about"]: one for one in ran.json if one["verdict"] == "bad"}
-    assert ran.code == 1
-    assert set(wrong) == {"LiveKit", "RabbitMQ", "spool", "database"}
-    assert all(one["mend"] for one in wrong.values())
-    assert "LIVEKIT_API_KEY" in wrong["LiveKit"]["mend"]
-    assert broken["LIVEKIT_API_SECRET"] not in ran.out
-
-
 async def test_up_runs_the_parts_and_drains_them(
     june: June, rabbitmq_server: RabbitMQ, tmp_path: Path
 ) -> None:
@@ -349,6 +223,43 @@ async def test_up_runs_the_parts_and_drains_them(
             assert "process.stopped" in (tmp_path / "logs" / f"{name}.log").read_text()
     finally:
         rabbitmq_server.delete_vhost(url)
+
+
+async def test_up_brings_servers_and_sample_services(june: June, tmp_path: Path) -> None:
+    """From nothing to services that take jobs; how to ask is told; all of it is gone after Ctrl-C."""
+    env = {
+        "JUNE_DATABASE_URL": f"sqlite:///{tmp_path}/up.db",
+        "JUNE_SPOOL_DIR": str(tmp_path / "up-spool"),
+        "JUNE_ADMIN_PORT": str(free_ports(3)),
+        "JUNE_INGRESS_PORT": str(free_port()),
+        "JUNE_API_PORT": str(free_port()),
+    }
+    wanted = {"webhook_ingress", "worker", "session_api", *SAMPLES}
+    arguments = ("up", "--servers", "--samples", "--json", "--log-dir", str(tmp_path / "logs"))
+    async with June(env=env).running(*arguments) as up:
+        assert up.stdout is not None
+        well: set[str] = set()
+        async with asyncio.timeout(SERVERS_WITHIN_S):
+            while well != wanted:
+                line = await up.stdout.readline()
+                assert line, (await up.communicate())[1].decode()
+                told = json.loads(line)
+                well |= {told["part"]} if told["state"] in {"ready", "running"} else set()
+            for name in SAMPLES:
+                await _said(tmp_path / "logs" / f"{name}.log", "takes june.")
+            up.send_signal(signal.SIGINT)
+            _, err = await up.communicate()
+        assert up.returncode == 0, err.decode()
+    told_how = dict(re.findall(r"export (\w+)=(\S+)", err.decode()))
+    assert {"JUNE_AMQP_URL", "LIVEKIT_WS_URL", "LIVEKIT_API_SECRET"} <= set(told_how)
+    for address in (told_how["JUNE_AMQP_URL"], told_how["LIVEKIT_WS_URL"]):
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(urlsplit(address).hostname, urlsplit(address).port)
+
+
+async def _said(log: Path, words: str) -> None:
+    while not log.exists() or words not in log.read_text():  # noqa: ASYNC110 - a file tells nobody
+        await asyncio.sleep(0.05)
 
 
 async def _letters(june: June, count: int) -> list[Any]:

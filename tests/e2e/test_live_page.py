@@ -49,7 +49,7 @@ async def test_what_is_told_is_shown(api: PageApi, visit: Visit) -> None:
     await expect(lease).to_contain_text("to be taken within 0:2")
     story.job(ANN, "running")
     await expect(row).to_contain_text("listened to")
-    await expect(lease).to_have_text("held, 30 s from each report")
+    await expect(lease).to_have_text("held, 30 s each time")
     story.said(ANN, "1", "A table for two.")
     await expect(row).to_contain_text("speaking")
     story.answered("By the window?", spoken=False)
@@ -114,6 +114,10 @@ async def test_hostile_names_stay_names(api: PageApi, visit: Visit) -> None:
     await expect(page.locator(".person-name")).to_have_text(HOSTILE)
     await expect(page.locator(".dead p").first).to_have_text(HOSTILE)
     assert await page.locator("main img, main b").count() == 0
+    boxes = [await page.locator(f".person {one}").bounding_box() for one in (".person-name", "button")]
+    assert all(boxes)
+    name, remove = (box for box in boxes if box is not None)
+    assert name["x"] + name["width"] <= remove["x"]
     assert await page.title() == title
 
 
@@ -152,6 +156,28 @@ async def test_a_session_is_made_from_the_page(api: PageApi, visit: Visit) -> No
         "ai": {"enabled": True, "speak": False},
     }
     assert len(asked.headers["Idempotency-Key"]) == 32
+
+
+async def test_enter_in_a_field_does_what_the_dialog_is_for(api: PageApi, visit: Visit) -> None:
+    """A session is made, and a guest invited, by the keyboard alone; Cancel does nothing."""
+    api.guest = guest_answer(room="kitchen", name="Zoë")
+    page = await visit()
+    for done in ("Cancel", None):
+        await page.get_by_role("button", name="New").click()
+        form = page.get_by_role("dialog")
+        await form.get_by_label("Join it").uncheck()
+        await form.get_by_label("User").fill("ann")
+        if done:
+            await form.get_by_role("button", name=done).click()
+        else:
+            await form.get_by_label("User").press("Enter")
+        await expect(form).to_be_hidden()
+    await expect(page.locator("#session-title")).to_be_visible()
+    assert len(api.asked("POST", "/api/sessions")) == 1
+    await page.get_by_role("button", name="Invite a guest").click()
+    await page.get_by_role("dialog").get_by_label("Guest's name").fill("Zoë")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_label("Link", exact=True)).to_be_visible()
 
 
 async def test_a_dialog_that_is_dismissed_does_nothing(api: PageApi, visit: Visit) -> None:

@@ -140,3 +140,11 @@ def test_every_hint_names_commands_that_exist() -> None:
     assert named
     for command in named:
         assert june(*command.split()[1:], "--help").code == 0
+
+
+def test_who_is_not_there_is_looked_for_among_those_who_are() -> None:
+    """An unknown participant leads to `june participants`, an unknown session to the list."""
+    unknown = [refusal(ErrorCode.NOT_FOUND, f"there is no {what}") for what in ("participant", "session")]
+    fake = FakeJune(list(unknown))
+    hints = [june("kick", "s", "bob", june=fake).err for _ in unknown]
+    assert ["june participants" in hints[0], "june session list" in hints[1]] == [True, True]

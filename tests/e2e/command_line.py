@@ -1,0 +1,71 @@
+"""`june` run by a test: to its end, or as a process beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from cli.main import run
+from cli.world import World
+from tests.e2e.processes import ROOT, without_ours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> list[Any]:
+        """Its lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def only(self) -> Any:
+        """Its one line, of a command that must succeed."""
+        assert self.code == 0, self
+        (thing,) = self.json
+        return thing
+
+
+@dataclass(frozen=True, kw_only=True)
+class June:
+    """`june` with an installation's settings."""
+
+    env: Mapping[str, str] = field(repr=False)
+
+    async def __call__(self, *arguments: str) -> Ran:
+        """Run it to its end, in a thread with a loop of its own: a process for each would take seconds."""
+        out, err = io.StringIO(), io.StringIO()
+        world = World(env=self.env, out=out, err=err)
+        code = await asyncio.to_thread(run, arguments, world)
+        return Ran(code=code, out=out.getvalue(), err=err.getvalue())
+
+    @asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A command that is ended with the block."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "cli", *arguments),
+            cwd=ROOT,
+            env=without_ours(os.environ) | dict(self.env),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
