@@ -94,7 +94,7 @@ def main() -> None:
     code = run(sys.argv[1:], World())
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         sys.stdout = None  # else the interpreter would flush it once more, and complain
     sys.exit(code)
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.failures import CommandFailed, ExitCode
 from schemas.times import parse_time
 
 Thing = Mapping[str, Any]
@@ -22,6 +23,8 @@ Thing = Mapping[str, Any]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _NOTHING = "-"
 GAP = 2
+WIDE = 40
+"""What is wider, an error's text, is folded: nothing else makes room for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +112,21 @@ class Output:
         self.console.print(table, soft_wrap=False)
 
     def _write(self, line: str) -> None:
-        self._out.write(line + "\n")
-        self._out.flush()
+        try:
+            self._out.write(line + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CommandFailed(
+                ExitCode.REFUSED, "output", f"the output cannot be written: {error.strerror}"
+            ) from None
 
 
 def fitting(columns: Sequence[Column], things: Sequence[Thing], width: int) -> list[Column]:
     """Those that are shown on a terminal of this width: all that are not spare, and the others while there is room."""
     widths = {
-        column: max(map(cell_len, (column.title, *(column.text(thing) for thing in things))))
+        column: min(WIDE, max(map(cell_len, (column.title, *(column.text(thing) for thing in things)))))
         for column in columns
     }
     kept = list(columns)

@@ -25,7 +25,7 @@ DRAIN_S: Final = 12.0
 FIRST_ADMIN_PORT: Final = 9101
 _ANSWER_S: Final = 2.5
 _SETTLED_S: Final = 5.0
-_TAIL_LINES: Final = 12
+_TAIL_LINES: Final = 20
 _PR_SET_PDEATHSIG: Final = 1
 
 

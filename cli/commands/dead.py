@@ -44,8 +44,8 @@ COLUMNS = (
 )
 DONE_COLUMNS = (
     Column(title="key", of=lambda letter: letter["key"], style="bold"),
-    Column(title="", of=lambda letter: letter["done"]),
-    Column(title="", of=lambda letter: letter["problem"], style="red"),
+    Column(title="done", of=lambda letter: letter["done"]),
+    Column(title="problem", of=lambda letter: letter["problem"], style="red"),
 )
 
 Keys = Annotated[str, Parameter(help="Keys of `june dead list`, or beginnings of them, or message ids.")]

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from cyclopts import App
+from rich.table import Table
 from rich.text import Text
 
 from cli.checks.finding import Finding, Verdict, bad
@@ -13,6 +14,7 @@ from cli.world import Json, World, broker_at
 from messaging.failures import PublishError
 from runtime.settings import SettingsInvalid
 
+ABOUT_WIDTH = len("settings of webhook_ingress")
 STYLES = {
     Verdict.OK: ("✓", "green"),
     Verdict.WARNING: ("!", "yellow"),
@@ -95,9 +97,19 @@ def _print(output: Output, finding: Finding) -> None:
     if output.is_json:
         output.json(thing)
     elif output.is_terminal:
-        sign, style = STYLES[finding.verdict]
-        output.line(Text.assemble((f"{sign} ", style), (f"{finding.about:<28}", "bold"), clean(finding.text)))
-        if finding.mend:
-            output.line(Text(f"{'':<30}→ {clean(finding.mend)}", style))
+        output.console.print(_lines(finding), soft_wrap=False)
     else:
         output.line("\t".join(clean(value or "-") for value in thing.values()))
+
+
+def _lines(finding: Finding) -> Table:
+    """Broken at its own margin, where the terminal is narrow."""
+    sign, style = STYLES[finding.verdict]
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=1)
+    table.add_column(width=ABOUT_WIDTH, no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(Text(sign, style), Text(finding.about, "bold"), Text(clean(finding.text)))
+    if finding.mend:
+        table.add_row("", "", Text(f"→ {clean(finding.mend)}", style))
+    return table

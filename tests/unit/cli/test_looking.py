@@ -20,8 +20,10 @@ from cli.commands.watch import Wish
 from cli.dead_letters import Letter, age, check_choice, chosen, key_of, readable_body
 from cli.failures import CommandFailed
 from cli.happenings import Teller
+from cli.main import run
 from cli.output import Output, cell, clean
 from cli.sound import RATE_HZ, read_wav
+from cli.world import World
 from schemas.envelope import Envelope
 from tests.unit.cli.fakes import SESSION, incoming, june
 
@@ -188,6 +190,19 @@ def test_a_table_keeps_ids_whole_on_a_narrow_terminal(width: int) -> None:
     assert all("ses_" + "a" * 24 in line for line in lines)
     assert len(lines) == 2
     assert ("origin" in head, "room" in head) == (width >= 110, width >= 110)
+
+
+def test_a_full_disk_is_said_and_a_closed_pipe_is_not() -> None:
+    """Exit code 1 for results that are lost, 0 where whoever read has read enough."""
+    for error, code in ((OSError(28, "No space left on device"), 1), (BrokenPipeError(), 0)):
+
+        class Broken(io.StringIO):
+            def write(self, _text: str, error: OSError = error) -> int:
+                raise error
+
+        err = io.StringIO()
+        assert run(["version"], World(env={}, out=Broken(), err=err)) == code
+        assert ("No space left" in err.getvalue()) == bool(code)
 
 
 def test_a_terminal_shows_a_token_whole() -> None:
