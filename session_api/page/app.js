@@ -13,7 +13,7 @@ import { Model, title } from "./model.js";
 import { askForSession, SessionList } from "./sessions.js";
 import { Feed } from "./sse.js";
 import { System } from "./system.js";
-import { asked, attribute, byId, clock, confirm, copy, drawer, sayError, text } from "./ui.js";
+import { asked, attribute, byId, clock, confirm, copy, drawer, inSentence, sayError, text } from "./ui.js";
 
 const TICK_MS = 1000;
 const LIST_EVERY_MS = 30_000;
@@ -160,7 +160,7 @@ class Live {
     const owner = session.info.user_id;
     const isIn = [...session.people.values()].some((person) => person.identity === owner);
     byId("join-owner-label").hidden = owner === null;
-    text(byId("join-owner-name"), isIn ? `${owner} (takes the place of the one who is in)` : (owner ?? ""));
+    text(byId("join-owner-name"), isIn ? `${inSentence(owner)} (takes the place of the one who is in)` : (owner ?? ""));
     byId(owner === null || isIn ? "join-guest" : "join-owner").checked = true;
     if ((await asked(byId("join-dialog"))) !== "join") return;
     const token = byId("join-owner").checked
@@ -195,7 +195,7 @@ class Live {
     });
     byId("link").value = guestLink(made);
     const until = clock(Date.parse(made.expires_at), { seconds: false });
-    text(byId("link-words"), `Lets ${name} into “${title(session)}”, and whoever else has it, until ${until}.`);
+    text(byId("link-words"), `Lets ${inSentence(name)} into “${inSentence(title(session))}”, and whoever else has it, until ${until}.`);
     await asked(byId("link-dialog"));
     byId("link").value = "";
   }
@@ -204,14 +204,14 @@ class Live {
     const { id } = this.model.current;
     const name = person.name || person.identity;
     const words = "The token that this person has does not work any more.";
-    if (!(await confirm({ title: `Remove ${name}?`, words, yes: "Remove" }))) return;
+    if (!(await confirm({ title: `Remove ${inSentence(name)}?`, words, yes: "Remove" }))) return;
     await api.removeParticipant(id, person.identity);
   }
 
   async end() {
     const session = this.model.current;
     const words = "Everybody is disconnected, and the room is closed.";
-    if (!(await confirm({ title: `End “${title(session)}”?`, words, yes: "End it" }))) return;
+    if (!(await confirm({ title: `End “${inSentence(title(session))}”?`, words, yes: "End it" }))) return;
     const ended = await api.endSession(session.id);
     this.model.described(ended);
   }

@@ -5,7 +5,7 @@
  * says what is missing. Devices are let go with the call, whoever ends it.
  */
 
-import { attribute, busy, face, h, icon, say, sayError, text } from "./ui.js";
+import { attribute, busy, face, h, icon, inSentence, say, sayError, text } from "./ui.js";
 
 const CLIENT = "vendor/livekit-client.umd.js";
 const NO_CLIENT = "LiveKit's browser client is not installed with this page: run session_api/vendor.sh where June runs";
@@ -105,7 +105,7 @@ export class Call {
     const leave = button("leave", "Leave", () => this.leave());
     const controls = h("div", { class: "call-controls", role: "group", "aria-label": "Call" });
     controls.append(this.sound, this.mic, this.camera, leave);
-    const heading = title ? h("h3", {}, `You are in “${title}”`) : null;
+    const heading = title ? h("h3", {}, `You are in “${inSentence(title)}”`) : null;
     this.place.replaceChildren(
       h("section", { class: "call", "aria-label": "Call" }, heading, this.words, this.tiles, controls, this.voices),
     );

@@ -6,7 +6,7 @@
  */
 
 import { jobOf, speaking, title } from "./model.js";
-import { attribute, busy, byId, clock, duration, face, h, icon, rows, short, stopwatch, text } from "./ui.js";
+import { attribute, busy, byId, clock, duration, face, h, icon, inSentence, rows, stopwatch, text } from "./ui.js";
 
 const KINDS = { sip: "by telephone", agent: "agent", connector: "connector", egress: "recorder", ingress: "stream", bridge: "bridge" };
 const NEAR_PX = 48;
@@ -58,7 +58,7 @@ export class Conversation {
     const from = Date.parse(info.started_at ?? info.created_at) || session.at;
     const until = Date.parse(info.ended_at) || now;
     const facts = [
-      info.user_id ? `for ${short(info.user_id, 60)}` : "opened from elsewhere",
+      info.user_id ? `for ${inSentence(info.user_id, 60)}` : "opened from elsewhere",
       `since ${clock(from)}`,
       ended ? `${stopwatch(until - from)} long, ended: ${(info.end_reason ?? "").replaceAll("_", " ")}` : stopwatch(now - from),
       services(info),

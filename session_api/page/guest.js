@@ -6,7 +6,7 @@
  */
 
 import { Call } from "./call.js";
-import { byId, busy, sayError, text } from "./ui.js";
+import { byId, busy, inSentence, sayError, text } from "./ui.js";
 
 const KEPT = "june-guest";
 
@@ -50,7 +50,7 @@ export function welcome(invited) {
   }
   const told = claims(invited.token);
   text(byId("guest-title"), told.video.room);
-  text(byId("guest-words"), `${told.name || "You"}: you are invited. The call goes by ${new URL(invited.url).host}.`);
+  text(byId("guest-words"), `${inSentence(told.name) || "You"}: you are invited. The call goes by ${new URL(invited.url).host}.`);
   const publish = told.video.canPublish !== false;
   form.querySelector("fieldset").hidden = !publish;
   form.addEventListener("submit", (event) => {

@@ -6,7 +6,7 @@
  */
 
 import { speaking, title } from "./model.js";
-import { asked, attribute, byId, clock, face, h, rows, short, text } from "./ui.js";
+import { asked, attribute, byId, clock, face, h, inSentence, rows, short, text } from "./ui.js";
 
 const SHOWN = 100;
 const FACES = 4;
@@ -100,7 +100,7 @@ function lastWords(session) {
   const line = lines.last;
   if (line) return `${short(line.name, 20)}: ${short(line.text || line.note, 90)}`;
   if (info.status === "ended") return (info.end_reason ?? "ended").replaceAll("_", " ");
-  return info.user_id ? `for ${short(info.user_id, 40)}` : "opened from elsewhere";
+  return info.user_id ? `for ${inSentence(info.user_id, 40)}` : "opened from elsewhere";
 }
 
 /** Asks what the new session shall be: its data, `join` and `camera`; `null` when none is wanted. */

@@ -199,6 +199,11 @@ export function short(value, most = 40) {
   return points.length > most ? `${points.slice(0, most - 1).join("")}…` : points.join("");
 }
 
+/** A name within a sentence: without what would turn the direction of the words around it. */
+export function inSentence(value, most = 80) {
+  return short(String(value ?? "").replace(/[\u202a-\u202e\u2066-\u2069]/g, ""), most);
+}
+
 /** Two letters for a face. */
 export function initials(name) {
   const words = String(name ?? "").match(/[\p{L}\p{N}]+/gu) ?? ["?"];

@@ -114,6 +114,8 @@ async def test_hostile_names_stay_names(api: PageApi, visit: Visit) -> None:
     await expect(page.locator(".person-name")).to_have_text(HOSTILE)
     await expect(page.locator(".dead p").first).to_have_text(HOSTILE)
     assert await page.locator("main img, main b").count() == 0
+    # A name within a line does not turn the words that follow it.
+    assert "\u202e" not in await page.locator("#session-facts").inner_text()
     boxes = [await page.locator(f".person {one}").bounding_box() for one in (".person-name", "button")]
     assert all(boxes)
     name, remove = (box for box in boxes if box is not None)
