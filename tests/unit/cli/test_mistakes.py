@@ -13,6 +13,7 @@ from cyclopts import App
 from cli.commands.config import own_version
 from cli.main import build
 from cli.world import World
+from deploy.servers import free_ports
 from tests.unit.cli.fakes import FakeJune, june
 
 KEY = {"LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s" * 32, "JUNE_API_DEV": "true"}
@@ -75,7 +76,13 @@ def test_wrong_settings_are_said_with_their_names(arguments: list[str]) -> None:
 def test_a_folder_for_logs_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     """With its name, before any part is started."""
     (tmp_path / "file").touch()
-    ran = june("up", "--log-dir", str(tmp_path / "file" / "logs"), env=KEY)
+    first = free_ports(5)
+    ports = {
+        "JUNE_INGRESS_PORT": str(first),
+        "JUNE_API_PORT": str(first + 1),
+        "JUNE_ADMIN_PORT": str(first + 2),
+    }
+    ran = june("up", "--log-dir", str(tmp_path / "file" / "logs"), env={**KEY, **ports})
     assert (ran.code, "--log-dir" in ran.err) == (2, True)
 
 
