@@ -54,6 +54,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in _LINK.findall(page.read_text()) if not (page.parent / link).exists()] == []
 
 
+def test_what_a_worker_counts_is_in_operations() -> None:
+    """An operator who sees a count finds what it means, and no count is told of that there is not."""
+    (row,) = re.findall(
+        r"^\| `june_worker_counted_total`.*", (ROOT / "docs/operations.md").read_text(), re.MULTILINE
+    )
+    sources = "\n".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
+    counted = re.findall(r'Count\(name="(\w+)"|counts\["(\w+)"\]|Counter\((\w+)=1', sources)
+    names = {name for found in counted for name in found if name}
+    assert names == set(re.findall(r"`(\w+)`", row)) - {"june_worker_counted_total", "what"}
+
+
 @each_page
 def test_settings_that_a_page_names_are_settings(page: Path) -> None:
     """No page tells of a variable that nothing reads."""
