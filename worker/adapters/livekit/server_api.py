@@ -24,6 +24,7 @@ from worker.application.ports import LiveParticipant, LiveRoom, LiveTrack
 from worker.domain.model import Agent
 
 _CHECK_TIMEOUT = timedelta(seconds=1)
+_ROOM_MAY_BE_GONE = timedelta(seconds=0.3)
 _LATEST_MS = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000)
 
 # LiveKit understood and will say the same again. All others, a key that it does not accept included, end when
@@ -111,12 +112,29 @@ class LiveKitServer:
         try:
             async with self._asking():
                 # Asked of a room that is not there, LiveKit waits for 3 s and says that it is unavailable.
-                if await self._room(room_name) is None:
-                    return ()
-                found = await self._api.room.list_participants(api.ListParticipantsRequest(room=room_name))
+                found = None
+                while found is None:
+                    if (room := await self._room(room_name)) is None:
+                        return ()
+                    found = await self._people(room)
         except _AbsentError:
             return ()
-        return tuple(_live_participant(participant) for participant in found.participants)
+        return tuple(_live_participant(participant) for participant in found)
+
+    async def _people(self, room: LiveRoom) -> Sequence[models.ParticipantInfo] | None:
+        """Who is in a room that was just there. Its end may cross the question: no answer for a while is looked into,
+        and is `None` when there is no such room any more, or another one of its name."""
+        request = api.ListParticipantsRequest(room=room.name)
+        asking = asyncio.ensure_future(self._api.room.list_participants(request))
+        try:
+            await asyncio.wait({asking}, timeout=_ROOM_MAY_BE_GONE.total_seconds())
+            if not asking.done():
+                now = await self._room(room.name)
+                if now is None or now.sid != room.sid:
+                    return None
+            return (await asking).participants
+        finally:
+            asking.cancel()
 
     async def remove_participant(self, room_name: str, identity: str) -> bool:
         """Take somebody out; whether there was somebody."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -70,7 +70,13 @@ async def room_get(context: Context, asked: Asked, command: RoomGet) -> Outcome:
         return found
     with about(found):
         room = await context.livekit.room(found.room_name) if found.live else None
-    return await _answer(context, asked, found, RoomResult(room=None if room is None else _room_view(room)))
+    shown = None if room is None else _room_view(room)
+
+    def result(tx: Transaction) -> Result:
+        # A room that is there after the session's end is another one's.
+        return RoomResult(room=shown if the_session(tx, command.session_id).live else None)
+
+    return await _answer(context, asked, found, result)
 
 
 async def participant_list(context: Context, asked: Asked, command: ParticipantList) -> Outcome:
@@ -81,7 +87,13 @@ async def participant_list(context: Context, asked: Asked, command: ParticipantL
     with about(found):
         people = await _people(context, found)
     shown = tuple(_participant_view(one, found) for one in people)
-    return await _answer(context, asked, found, ParticipantListResult(participants=shown))
+
+    def result(tx: Transaction) -> Result:
+        # Who is in a room of this name after the session's end is in another one's.
+        the_live_session(tx, command.session_id)
+        return ParticipantListResult(participants=shown)
+
+    return await _answer(context, asked, found, result)
 
 
 async def participant_remove(context: Context, asked: Asked, command: ParticipantRemove) -> Outcome:
@@ -102,7 +114,7 @@ async def participant_remove(context: Context, asked: Asked, command: Participan
         was_there = await context.livekit.remove_participant(session.room_name, command.identity)
     if not was_there and bar.is_new:
         await context.store.run(lambda tx: _unbar(tx, session, bar.removal))
-    return await _answer(context, asked, session, ParticipantRemoved())
+    return await _answer(context, asked, session, lambda _tx: ParticipantRemoved())
 
 
 def _ask_for(
@@ -186,13 +198,16 @@ async def _people(context: Context, session: Session) -> Sequence[LiveParticipan
     return [one for one in people if not is_own_bot(ParticipantKind(one.kind), one.identity)]
 
 
-async def _answer(context: Context, asked: Asked, session: Session, result: Result) -> Outcome:
-    outcome = Outcome(session_id=session.session_id, result=result.as_json())
+async def _answer(
+    context: Context, asked: Asked, session: Session, result: Callable[[Transaction], Result]
+) -> Outcome:
+    """Remember what came out; `result` sees the session as it is by now."""
     now = context.clock.now()
 
     def work(tx: Transaction) -> Outcome:
         if (known := recall(tx, asked)) is not None:
             return known
+        outcome = Outcome(session_id=session.session_id, result=result(tx).as_json())
         remember(tx, asked, outcome, now)
         return outcome
 

@@ -307,3 +307,21 @@ async def test_deleting_waits_for_a_session_that_is_being_made_of_the_room_name(
             made = await worker.ask("session.create", user_id="ann", session_id=new, room_name="r")
         assert worker.livekit.room_sid("r") == made["result"]["session"]["livekit_room_sid"]
         old = new
+
+
+async def test_what_comes_of_a_room_after_its_sessions_end_is_not_told(worker: BenchWorker) -> None:
+    """The session ended while LiveKit was asked, and its room's name has gone to another one."""
+    await worker.ok("session.create", user_id="ann", session_id="s1", room_name="r")
+    worker.livekit.slow_only("ListRooms", timedelta(seconds=0.3))
+    asked = [
+        asyncio.create_task(worker.ask(type_, session_id="s1")) for type_ in ("room.get", "participant.list")
+    ]
+    async with asyncio.timeout(5):
+        while worker.livekit.calls.count("ListRooms") < 2:  # noqa: ASYNC110 - the fake has nothing to wait on
+            await asyncio.sleep(0.005)
+    await worker.ok("session.delete", session_id="s1")
+    await worker.ok("session.create", user_id="ben", session_id="s2", room_name="r")
+    worker.livekit.join("r", "ben")
+    room, people = await asyncio.gather(*asked)
+    assert room["result"] == {"room": None}
+    assert people["error"]["code"] == "failed_precondition"

@@ -234,3 +234,16 @@ async def test_counts_leave_agents_out(fake: FakeLiveKit, client: LiveKitServer)
     room = await client.room("r")
     assert room is not None
     assert (room.num_participants, room.num_publishers) == (1, 1)
+
+
+async def test_a_room_that_ends_while_its_people_are_asked_for_has_none(
+    fake: FakeLiveKit, client: LiveKitServer
+) -> None:
+    """LiveKit waits for seconds before it says anything of such a room."""
+    fake.slow_only("ListRooms", timedelta(seconds=0.1))
+    async with asyncio.timeout(2):
+        asking = asyncio.create_task(client.participants("r"))
+        while "ListRooms" not in fake.calls:  # noqa: ASYNC110 - the fake has nothing to wait on
+            await asyncio.sleep(0.005)
+        fake.finish("r")
+        assert await asking == ()
