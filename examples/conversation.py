@@ -132,6 +132,7 @@ async def play(stage: Stage, timeline: Timeline, *, check: Callable[[], None], o
         if not once:
             _invite(stage, timeline)
             await _stay(check)
+            timeline.note("\nStopping everything.")
 
 
 async def _stay(check: Callable[[], None]) -> None:
