@@ -214,3 +214,16 @@ async def a_world(folder: Path, *, policy: Policy | None = None) -> AsyncIterato
         )
     finally:
         await store.close()
+
+
+async def a_talk(world: World) -> tuple[str, str]:
+    """Ann and Ben are in the room of a session, and Ann speaks: the sids of the room and of her voice."""
+    await world.ask("session.create", user_id="ann", session_id="s1", departure_timeout_s=86_400)
+    world.livekit.join("s1", "ann")
+    world.livekit.join("s1", "ben")
+    voice = world.livekit.publish("s1", "ann")
+    await world.deliver()
+    assert await world.known() == world.real()
+    room = world.livekit.there("s1")
+    assert room is not None
+    return room.info.sid, voice
