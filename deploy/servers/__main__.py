@@ -4,7 +4,7 @@ by URL.
 `python -m deploy.servers prepare` only installs what is missing. The servers are the run's: both versions of
 RabbitMQ (or those that JUNE_TEST_RABBITMQ names) and PostgreSQL; livekit-server is made ready, and started by
 the tests, since it must be told where to post. The exit code is the command's; 1 when a server cannot be had,
-with the reason.
+with the reason; 130 after Ctrl-C.
 """
 
 import argparse
@@ -37,6 +37,12 @@ def main() -> int:
     except (InstallError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted: what was started has ended; what is half made is made anew next time.",
+            file=sys.stderr,
+        )
+        return 130
 
 
 def _arguments() -> argparse.Namespace:

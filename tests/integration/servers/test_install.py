@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.servers import InstallError, install
+from deploy.servers import __main__ as command_line
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +106,18 @@ def test_policy_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with install._no_service_starts("a test"):
         assert policy.read_text() == "#!/bin/sh\nexit 0\n"
     assert policy.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who loses patience while something is built gets a line and exit code 130, and no traceback."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["deploy.servers", "prepare"])
+    monkeypatch.setattr(command_line.inventory, "prepare", interrupted)
+    assert command_line.main() == 130
+    assert "Interrupted" in capsys.readouterr().err
 
 
 HOLD_THE_LOCK = """
