@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.servers import InstallError, install
+from deploy.servers import InstallError, install, inventory
 from deploy.servers import __main__ as command_line
 
 pytestmark = pytest.mark.slow
@@ -115,7 +115,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys, "argv", ["deploy.servers", "prepare"])
-    monkeypatch.setattr(command_line.inventory, "prepare", interrupted)
+    monkeypatch.setattr(inventory, "prepare", interrupted)
     assert command_line.main() == 130
     assert "Interrupted" in capsys.readouterr().err
 
