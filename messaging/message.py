@@ -5,15 +5,18 @@ property that cannot be read as its type is `None`. Text may hold any Unicode ch
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import NamedTuple
 
 from messaging.wire.properties import HeaderValue, Properties
 
+_NO_HEADERS: Mapping[str, HeaderValue] = MappingProxyType({})
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outgoing:
-    """A message to publish. Always persistent.
+
+class Outgoing(NamedTuple):
+    """A message to publish. Always persistent. Name its fields; it is a tuple since every event makes some.
 
     `timestamp` has whole seconds on the wire. `expiration`: how long a queue may keep it; None is for ever.
     `mandatory`: a message that no queue takes is reported as Unroutable, in place of being lost in silence.
@@ -27,7 +30,7 @@ class Outgoing:
     content_type: str | None
     correlation_id: str | None = None
     reply_to: str | None = None
-    headers: Mapping[str, HeaderValue] = field(default_factory=dict)
+    headers: Mapping[str, HeaderValue] = _NO_HEADERS
     timestamp: datetime | None = None
     expiration: timedelta | None = None
     mandatory: bool = True

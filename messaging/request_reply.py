@@ -7,7 +7,6 @@ wait are told at once, and repeating one under the same message id gives the sam
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 from uuid import uuid4
@@ -71,7 +70,7 @@ class Requester:
         self._waiting[correlation_id] = reply
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                addressed = replace(command, reply_to=self.reply_queue, correlation_id=correlation_id)
+                addressed = command._replace(reply_to=self.reply_queue, correlation_id=correlation_id)
                 await self._send(addressed, min(timeout, self._confirm_within or timeout))
                 return await reply
         except TimeoutError as error:

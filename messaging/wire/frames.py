@@ -40,8 +40,7 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Deliver:
+class Deliver(NamedTuple):
     """basic.deliver. Names are decoded with replacement: a routing key may be any bytes."""
 
     delivery_tag: int
@@ -116,7 +115,7 @@ def decode_deliver(payload: bytes) -> Deliver:
     tag, bits = _TAG.unpack_from(payload, at)
     exchange, at = _name(payload, at + 9)
     routing_key, _ = _name(payload, at)
-    return Deliver(delivery_tag=tag, redelivered=bool(bits & 1), exchange=exchange, routing_key=routing_key)
+    return Deliver(tag, bool(bits & 1), exchange, routing_key)
 
 
 def decode_return(payload: bytes) -> Return:
@@ -157,14 +156,17 @@ def encode_publish(
     frame_max: int,
 ) -> bytes:
     """All frames of one message. Raises NotEncodable before anything was built."""
-    head = _publish_method(exchange, routing_key, mandatory)
     content = _CONTENT.pack(60, 0, len(body)) + encode_properties(properties)
     room = frame_max - 8
     if len(content) > room:
         # The broker would end the connection, and every message on it.
         raise NotEncodable(f"properties of {len(content)} bytes, over the {room} of a frame")
-    parts = [_HEAD.pack(METHOD, channel, len(head)), head, _END]
-    parts += (_HEAD.pack(HEADER, channel, len(content)), content, _END)
+    parts = [
+        _publish_frame(channel, exchange, routing_key, mandatory),
+        _HEAD.pack(HEADER, channel, len(content)),
+        content,
+        _END,
+    ]
     for at in range(0, len(body), room):
         piece = body[at : at + room]
         parts += (_HEAD.pack(BODY, channel, len(piece)), piece, _END)
@@ -172,10 +174,16 @@ def encode_publish(
 
 
 @lru_cache(maxsize=1024)
-def _publish_method(exchange: str, routing_key: str, mandatory: bool) -> bytes:
-    return _PUBLISH + encode_short(exchange) + encode_short(routing_key) + bytes((mandatory,))
+def _publish_frame(channel: int, exchange: str, routing_key: str, mandatory: bool) -> bytes:
+    method = _PUBLISH + encode_short(exchange) + encode_short(routing_key) + bytes((mandatory,))
+    return _HEAD.pack(METHOD, channel, len(method)) + method + _END
 
 
 def _name(data: bytes, at: int) -> tuple[str, int]:
     end = at + 1 + data[at]
-    return data[at + 1 : end].decode("utf-8", "replace"), end
+    return _decoded(data[at + 1 : end]), end
+
+
+@lru_cache(maxsize=1024)
+def _decoded(name: bytes) -> str:
+    return name.decode("utf-8", "replace")

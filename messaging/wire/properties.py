@@ -8,10 +8,8 @@ byte, text or not: what is not UTF-8 in it is held as Python's surrogate escapes
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias
 
 HeaderValue: TypeAlias = (
@@ -29,11 +27,11 @@ class NotEncodable(ValueError):
     """A value that AMQP has no place for: text over 255 bytes, an integer over 64 bits, a strange type."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Properties:
-    """The basic properties that June reads and writes. `timestamp` has whole seconds on the wire.
+class Properties(NamedTuple):
+    """The basic properties that June reads and writes, in AMQP's order. `timestamp` has whole seconds on the wire.
 
-    `expiration` is in milliseconds, written in decimal digits, as AMQP wants it.
+    `expiration` is in milliseconds, written in decimal digits, as AMQP wants it. A tuple: each message makes one, and
+    a frozen dataclass takes three times as long.
     """
 
     content_type: str | None = None
@@ -65,7 +63,7 @@ def encode_properties(properties: Properties) -> bytes:
     """The flag word and the values, in AMQP's order. Raises NotEncodable."""
     flags = 0
     parts = [b""]
-    for (flag, _, encode), value in zip(_FIELDS, _VALUES(properties), strict=True):
+    for (flag, encode), value in zip(_ENCODERS, properties, strict=True):
         if value is not None:
             flags |= flag
             parts.append(encode(value))
@@ -251,9 +249,10 @@ def _encode_int(value: int) -> bytes:
 
 
 def _encode_moment(value: datetime) -> bytes:
-    if value.tzinfo is None or value.timestamp() < 0:
+    seconds = -1 if value.tzinfo is None else int(value.timestamp())
+    if seconds < 0:
         raise NotEncodable("a timestamp needs a time zone and a time after 1970")
-    return _U64.pack(int(value.timestamp()))
+    return _U64.pack(seconds)
 
 
 def _sized(data: bytes) -> bytes:
@@ -293,7 +292,7 @@ _FIELDS: Final = (
     _Field(1 << 5, "type", lru_cache(maxsize=256)(encode_short)),
     _Field(1 << 3, "app_id", encode_short),
 )
-_VALUES: Final = attrgetter(*(field.name for field in _FIELDS))
+_ENCODERS: Final = tuple((field.flag, field.encode) for field in _FIELDS)
 _READERS: Final[Mapping[str, Callable[[bytes, int], tuple[object, int]]]] = {
     "headers": _read_headers,
     "correlation_id": _read_echoed,

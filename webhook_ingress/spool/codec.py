@@ -5,13 +5,12 @@ Refuses what JSON cannot hold (TypeError): the ingress publishes text and whole 
 
 import json
 import struct
-from dataclasses import fields
 from typing import Final
 
 from messaging.message import Outgoing
 
 _LENGTH: Final = struct.Struct(">I")
-_PROPERTIES: Final = tuple(field.name for field in fields(Outgoing) if field.name != "body")
+_PROPERTIES: Final = tuple(name for name in Outgoing._fields if name != "body")
 
 
 class Undecodable(ValueError):
