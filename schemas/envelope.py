@@ -24,7 +24,7 @@ CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "june"
 """The `source` of everything that June sends."""
 
-_SPECVERSION = "1.0"
+SPECVERSION = "1.0"
 _REQUIRED_TEXT = ("id", "source", "type")
 _OPTIONAL_TEXT = ("subject", "datacontenttype", "partitionkey", "sequence", "traceparent")
 
@@ -49,7 +49,7 @@ def encode(envelope: Envelope) -> bytes:
     """Compact JSON with every attribute, in the contract's order: same envelope, same bytes."""
     return to_json(
         {
-            "specversion": _SPECVERSION,
+            "specversion": SPECVERSION,
             "id": envelope.id,
             "source": envelope.source,
             "type": envelope.type,
@@ -111,7 +111,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _text_problems(attributes: Mapping[str, Any]) -> list[FieldProblem]:
     problems = []
-    if attributes.get("specversion") != _SPECVERSION:
+    if attributes.get("specversion") != SPECVERSION:
         problem = 'must be "1.0"' if "specversion" in attributes else "is required"
         problems.append(FieldProblem("specversion", problem))
     for name in _REQUIRED_TEXT:

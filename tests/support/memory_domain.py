@@ -75,6 +75,10 @@ class Tables:
     def room(self, room_sid: RoomSid) -> Room | None:
         return self.rooms.get(room_sid)
 
+    def room_and_session(self, room_sid: RoomSid) -> tuple[Room | None, Session | None]:
+        room = self.rooms.get(room_sid)
+        return room, None if room is None or room.session_id is None else self.sessions.get(room.session_id)
+
     def participant(self, room_sid: RoomSid, sid: ParticipantSid) -> Participant | None:
         return self.participants.get((room_sid, sid))
 

@@ -123,10 +123,9 @@ def load_session(tx: Transaction, session: Session) -> State:
 
 
 def _of_room(tx: Transaction, fact: RoomFact, now: datetime) -> State:
-    room = tx.room(fact.room_sid)
-    session = None
-    if room is not None and room.session_id is not None and not isinstance(fact, RoomRevived):
-        session = tx.session(room.session_id)
+    room, session = tx.room_and_session(fact.room_sid)
+    if isinstance(fact, RoomRevived):
+        session = None
     if session is None and (room is None or not room.gone or isinstance(fact, RoomRevived)):
         # A live room of nobody was bound to a reservation that was dropped since.
         session = tx.live_session(fact.room_name)

@@ -6,8 +6,6 @@ here, once, and never again. Refuses: sending; that is the outbox's work after t
 
 from __future__ import annotations
 
-import secrets
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +17,7 @@ from schemas.model import Message, session_message
 from schemas.participants import Speaker, VoiceOwner, VoiceTrack
 from schemas.pipeline import AiTurn, HistoryEntry, HistoryRole, SttStart, TtsSpeak
 from worker.application.config import Config
+from worker.application.ids import random_id
 from worker.application.ports import ErrandKind, OutboxMessage, RoomErrand, Tokens, Transaction
 from worker.application.views import session_view
 from worker.domain import effects as fx
@@ -44,7 +43,8 @@ class Rendered:
     messages: list[OutboxMessage] = field(default_factory=list)
     errands: list[RoomErrand] = field(default_factory=list)
     wakes: list[fx.Wake] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+    counted: list[str] = field(default_factory=list)
+    """What is only counted, by name, as often as it was."""
     has_tokens: bool = False
     """Whether one of the messages lets its receiver into the room."""
 
@@ -69,7 +69,7 @@ class Renderer:
     def _one(self, rendered: Rendered, effect: fx.Effect, cause: Cause, now: datetime) -> None:
         match effect:
             case fx.Count():
-                rendered.counts[effect.name] += 1
+                rendered.counted.append(effect.name)
             case fx.Wake():
                 rendered.wakes.append(effect)
             case fx.CloseRoom():
@@ -100,10 +100,10 @@ class Renderer:
             raise AssertionError(f"{type(effect).__name__} without a session")
         exchange, data, expires_after = self._data(session, effect, now)
         if isinstance(data, SttStart | AiTurn | TtsSpeak) and data.attempt > 1:
-            rendered.counts["attempt_again"] += 1
+            rendered.counted.append("attempt_again")
         rendered.has_tokens |= isinstance(data, SttStart | TtsSpeak)
         sequence = session.sequence + len(rendered.messages) + 1
-        message_id = secrets.token_hex(16)
+        message_id = random_id()
         body = session_message(
             data,
             id=message_id,

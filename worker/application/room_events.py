@@ -78,7 +78,7 @@ class _Applied:
     messages: list[OutboxMessage] = field(default_factory=list)
     errands: list[RoomErrand] = field(default_factory=list)
     duplicate: bool = False
-    counts: Counter[str] = field(default_factory=Counter)
+    counted: list[str] = field(default_factory=list)
 
 
 class RoomEvents:
@@ -150,11 +150,11 @@ class RoomEvents:
         # Before it is marked: a report that went astray may come the right way yet, with the same id.
         reported = load(tx, message.facts[0], now) if message.is_report else None
         if reported is not None and not _belongs(reported, partition):
-            return _Applied(counts=Counter(unknown_report=1))
+            return _Applied(counted=["unknown_report"])
         if not tx.mark_seen(message.key, now):
             return _Applied(messages=list(tx.outbox_of(message.key)), duplicate=True)
         if not message.facts:
-            return _Applied(counts=Counter(ignored=1))
+            return _Applied(counted=["ignored"])
         cause = Cause(key=message.key, message_id=message.message_id, traceparent=message.traceparent)
         applied = _Applied()
         for fact in message.facts:
@@ -169,7 +169,7 @@ class RoomEvents:
         store(tx, before, rendered)
         applied.messages += rendered.messages
         applied.errands += rendered.errands
-        applied.counts += rendered.counts
+        applied.counted += rendered.counted
 
 
 def _belongs(state: State, partition: int) -> bool:
@@ -185,7 +185,7 @@ def _outcome(message: Inbound, applied: _Applied | Exception) -> Outcome:
                 name=message.name,
                 subject=message.room_name,
                 duplicate=applied.duplicate,
-                counts=applied.counts,
+                counts=Counter(applied.counted) if applied.counted else {},
             )
         case _RoomBlocked():
             return Behind(name=message.name)

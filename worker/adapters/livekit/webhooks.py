@@ -150,7 +150,7 @@ def _identity(payload: Mapping[str, Any]) -> str:
 
 def _message(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = payload.get(name)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise WebhookInvalid(f"{name} is missing or not an object")
     return value
 

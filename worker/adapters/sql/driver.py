@@ -65,8 +65,8 @@ class Driver(Protocol):
         """Whether the connection was found to be dead."""
         ...
 
-    def new_number(self, cursor: Cursor) -> int:
-        """The number that the row got which `cursor` has just inserted by a numbering statement."""
+    def new_numbers(self, cursor: Cursor, count: int) -> Sequence[int]:
+        """The numbers of the `count` rows that `cursor` has just inserted by a numbering statement, in their order."""
         ...
 
     def failure(self, error: Exception) -> Exception:

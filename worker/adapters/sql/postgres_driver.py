@@ -8,6 +8,7 @@ Refuses: to show a password: errors name the server, never the settings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -61,10 +62,9 @@ class PostgresDriver:
         """Whether the server or the network closed it."""
         return isinstance(connection, psycopg.Connection) and connection.closed
 
-    def new_number(self, cursor: Cursor) -> int:
-        """What the statement returns."""
-        number: int = cursor.fetchone()[0]
-        return number
+    def new_numbers(self, cursor: Cursor, count: int) -> Sequence[int]:  # noqa: ARG002 - it says them all
+        """What the statement returns. Rows are numbered in their order, whatever others insert between them."""
+        return sorted(number for (number,) in cursor.fetchall())
 
     def failure(self, error: Exception) -> Exception:
         """See `Driver.failure`. What a missing table means is an outage too: somebody is restoring the database."""

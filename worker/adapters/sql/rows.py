@@ -31,19 +31,23 @@ class Shape(Generic[E]):
         self._kind = kind
         self._names = tuple(column.name for column in self.columns)
         self._values = attrgetter(*self._names)
-        codecs: list[tuple[str, Codec | None]] = [
-            (column.name, column.info["codec"]) for column in self.columns
+        codecs: list[Codec | None] = [column.info["codec"] for column in self.columns]
+        self._encoders = [(place, codec.encode) for place, codec in enumerate(codecs) if codec]
+        self._decoders = [
+            (name, codec.decode) for name, codec in zip(self._names, codecs, strict=True) if codec
         ]
-        self._encoders = [(name, codec.encode) for name, codec in codecs if codec]
-        self._decoders = [(name, codec.decode) for name, codec in codecs if codec]
+
+    def values(self, entity: E) -> list[Any]:
+        """What the drivers bind, in the order of `columns`."""
+        values = list(self._values(entity))
+        for place, encode in self._encoders:
+            if values[place] is not None:
+                values[place] = encode(values[place])
+        return values
 
     def row(self, entity: E) -> dict[str, Any]:
-        """What the drivers bind, by column name."""
-        row: dict[str, Any] = dict(zip(self._names, self._values(entity), strict=True))
-        for name, encode in self._encoders:
-            if row[name] is not None:
-                row[name] = encode(row[name])
-        return row
+        """The same by column name."""
+        return dict(zip(self._names, self.values(entity), strict=True))
 
     def entity(self, row: Sequence[Any]) -> E:
         """The inverse of `row`, from the values of `columns`."""
@@ -53,11 +57,11 @@ class Shape(Generic[E]):
                 values[name] = decode(values[name])
         return restore(self._kind, values)
 
-    def changed(self, before: Mapping[Any, E], after: Mapping[Any, E]) -> list[dict[str, Any]]:
-        """The rows of those in `after` that are not the same in `before`."""
+    def changed(self, before: Mapping[Any, E], after: Mapping[Any, E]) -> list[list[Any]]:
+        """The values of those in `after` that are not the same in `before`."""
         if before is after:
             return []
-        return [self.row(entity) for key, entity in after.items() if before.get(key) != entity]
+        return [self.values(entity) for key, entity in after.items() if before.get(key) != entity]
 
 
 SESSION = Shape(Session, tables.sessions)

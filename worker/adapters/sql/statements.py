@@ -37,6 +37,8 @@ from worker.adapters.sql import rows, tables
 from worker.adapters.sql.rows import Shape
 
 _FENCE = ("version", "sequence")
+AT_ONCE = 16
+"""How many messages of the outbox one statement puts or forgets at most."""
 
 
 class Statement(NamedTuple):
@@ -98,6 +100,10 @@ class Statements:
     def _entities(self) -> None:
         people, tracks, jobs = tables.participants, tables.tracks, tables.jobs
         self.room = self._get(rows.ROOM, tables.rooms.c.room_sid)
+        both = select(*rows.ROOM.columns, *rows.SESSION.columns).select_from(
+            tables.rooms.outerjoin(tables.sessions, tables.sessions.c.session_id == tables.rooms.c.session_id)
+        )
+        self.room_and_session = self._text(both.where(is_(tables.rooms.c.room_sid)))
         self.participant = self._get(rows.PARTICIPANT, people.c.room_sid, people.c.sid)
         self.live_participants = self._living(rows.PARTICIPANT, tables.NOT_GONE, people.c.room_sid)
         self.track = self._get(rows.TRACK, tracks.c.room_sid, tracks.c.sid)
@@ -121,11 +127,11 @@ class Statements:
         inbox, outbox, answers = tables.inbox, tables.outbox, tables.answers
         self.seen = self._text(select(inbox.c.message_id).where(is_(inbox.c.message_id)))
         self.mark_seen = self._text(self._values(inbox).on_conflict_do_nothing())
-        self.put_outbox = self._numbered(outbox.c.position)
         self.outbox_of = self._text(
             select(*rows.OUTBOX.columns).where(is_(outbox.c.cause)).order_by(outbox.c.position)
         )
-        self.forget_outbox = self._delete(outbox.c.position)
+        some = [bindparam(f"position_{number}", type_=outbox.c.position.type) for number in range(AT_ONCE)]
+        self.forget_outbox = self._text(delete(outbox).where(outbox.c.position.in_(some)))
         self.unsent = self._ready(rows.OUTBOX, outbox.c.position)
         self.claim_outbox = self._claim(outbox.c.position)
         self.answer = self._get(rows.ANSWER, answers.c.key)
@@ -135,7 +141,9 @@ class Statements:
         self.due_timers = self._ready(rows.TIMER, timers.c.ready_at)
         self.claim_timer = self._claim(timers.c.session_id, timers.c.key)
         self.done_timer = self._delete(timers.c.session_id, timers.c.key, timers.c.due_at)
-        self.put_errand = self._numbered(errands.c.errand_id)
+        self.put_errand = self._numbered(
+            self._values(errands, without=errands.c.errand_id), errands.c.errand_id
+        )
         of_room = select(*rows.ERRAND.columns).where(is_(errands.c.room_name))
         self.errands_of_room = self._text(of_room.order_by(errands.c.errand_id))
         self.due_errands = self._ready(rows.ERRAND, errands.c.ready_at)
@@ -154,6 +162,17 @@ class Statements:
         key = list(table.primary_key)
         rest = {c.name: put.excluded[c.name] for c in table.c if not c.primary_key}
         return self._text(put.on_conflict_do_update(index_elements=key, set_=rest))
+
+    @cache  # noqa: B019 - as many texts as rows that go at once
+    def put_outbox(self, count: int) -> Statement:
+        """Insert so many messages, whose parameters are those of one after those of another."""
+        outbox = tables.outbox
+        columns = [column for column in outbox.c if column is not outbox.c.position]
+        each = [
+            {c.name: bindparam(f"{c.name}_{number}", type_=c.type) for c in columns}
+            for number in range(count)
+        ]
+        return self._numbered(self._insert(outbox).values(each), outbox.c.position)
 
     @cache  # noqa: B019 - at most sixteen texts
     def list_sessions(self, *filters: str, further: bool) -> Statement:
@@ -202,9 +221,8 @@ class Statements:
         columns = [column for column in table.c if column is not without]
         return self._insert(table).values({c.name: bindparam(c.name, type_=c.type) for c in columns})
 
-    def _numbered(self, serial: Column[Any]) -> Statement:
-        """An insert whose row gets a number, which the driver tells: see `Driver.new_number`."""
-        insert = self._values(serial.table, without=serial)
+    def _numbered(self, insert: postgresql.Insert | sqlite.Insert, serial: Column[Any]) -> Statement:
+        """An insert whose rows get numbers, which the driver tells: see `Driver.new_numbers`."""
         return self._text(insert.returning(serial) if self._dialect.name == "postgresql" else insert)
 
     def _text(self, statement: ClauseElement) -> Statement:

@@ -193,8 +193,7 @@ class SqlStore:
 
     async def _forget(self) -> None:
         batch = sorted(self._confirmed)
-        parameters = [{"position": position} for position in batch]
-        await self._sweep(lambda tx: tx.run_many(tx.statements.forget_outbox, parameters))
+        await self._sweep(lambda tx: tx.forget_outbox(batch))
         self._confirmed.difference_update(batch)
 
     async def _sweep(self, work: Callable[[SqlTransaction], T]) -> T:

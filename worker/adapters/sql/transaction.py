@@ -14,11 +14,13 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from sqlalchemy import Table
+
 from worker.adapters.sql import rows, tables
 from worker.adapters.sql.codecs import moment_of, moment_us
 from worker.adapters.sql.driver import Cursor, Driver
 from worker.adapters.sql.rows import Shape
-from worker.adapters.sql.statements import Statement, Statements
+from worker.adapters.sql.statements import AT_ONCE, Statement, Statements
 from worker.application.failures import Conflict
 from worker.application.ports import Answer, OutboxMessage, RoomErrand, SessionPage
 from worker.domain.conversation import Conversation, from_json, to_json
@@ -41,6 +43,8 @@ from worker.domain.model import (
 )
 
 E = TypeVar("E")
+
+_ROOM_COLUMNS = len(rows.ROOM.columns)
 
 
 class SessionConflict(Conflict):
@@ -88,6 +92,15 @@ class SqlTransaction:
     def room(self, room_sid: RoomSid) -> Room | None:
         """By its sid, tombstones included."""
         return self._one(rows.ROOM, self._sql.room, room_sid=room_sid)
+
+    def room_and_session(self, room_sid: RoomSid) -> tuple[Room | None, Session | None]:
+        """The room, tombstones included, and the session that it belongs to."""
+        row = self.row(self._sql.room_and_session, room_sid=room_sid)
+        if row is None:
+            return None, None
+        room = rows.ROOM.entity(row[:_ROOM_COLUMNS])
+        session = row[_ROOM_COLUMNS:]
+        return room, None if session[0] is None else rows.SESSION.entity(session)
 
     def participant(self, room_sid: RoomSid, sid: ParticipantSid) -> Participant | None:
         """By room and sid, tombstones included."""
@@ -155,8 +168,8 @@ class SqlTransaction:
         if before.session == after.session and not writes and not new_words:
             return
         self._save_session(before.session, after.session)
-        for shape_table, changed in writes:
-            self.run_many(self._sql.put(shape_table), changed)
+        for table, changed in writes:
+            self._write(self._sql.put(table).sql, changed)
         self.run_many(
             self._sql.insert_utterance,
             [{"job_id": job_id, "utterance_id": said} for job_id, said in new_words],
@@ -217,10 +230,22 @@ class SqlTransaction:
 
     def put_outbox(self, messages: Sequence[OutboxMessage]) -> Sequence[OutboxMessage]:
         """Store them, in this order; returns them with their `position`, which rises and is never used again."""
-        return [
-            replace(message, position=self._put_numbered(self._sql.put_outbox, _outbox_row(message)))
-            for message in messages
-        ]
+        stored: list[OutboxMessage] = []
+        for start in range(0, len(messages), AT_ONCE):
+            some = messages[start : start + AT_ONCE]
+            values = [value for message in some for value in _outbox_values(message)]
+            numbers = self._numbered(self._sql.put_outbox(len(some)).sql, values, len(some))
+            stored += [
+                replace(message, position=number) for message, number in zip(some, numbers, strict=True)
+            ]
+        return stored
+
+    def forget_outbox(self, positions: Sequence[int]) -> None:
+        """The broker has them; absent is done."""
+        for start in range(0, len(positions), AT_ONCE):
+            some = list(positions[start : start + AT_ONCE])
+            # One text for any number: the last one is named again until all places are taken.
+            self._write(self._sql.forget_outbox.sql, [some + some[-1:] * (AT_ONCE - len(some))])
 
     def outbox_of(self, cause: str) -> Sequence[OutboxMessage]:
         """What is still to be sent of one message's effects, in order."""
@@ -243,7 +268,9 @@ class SqlTransaction:
         row = rows.ERRAND.row(errand)
         del row["errand_id"]
         row["ready_at"] = row["due_at"]
-        return self._put_numbered(self._sql.put_errand, row)
+        statement = self._sql.put_errand
+        (number,) = self._numbered(statement.sql, statement.places(row), 1)
+        return number
 
     def errands_of_room(self, room_name: str) -> Sequence[RoomErrand]:
         """Those that are not done, in the order in which they were put."""
@@ -282,13 +309,7 @@ class SqlTransaction:
 
     def run_many(self, sql: Statement, rows_of_it: Sequence[Mapping[str, Any]]) -> None:
         """Execute a statement for each of the rows, in order."""
-        if len(rows_of_it) == 1:
-            self._execute(sql, rows_of_it[0])
-        elif rows_of_it:
-            try:
-                self._cursor.executemany(sql.sql, [sql.places(row) for row in rows_of_it])
-            except self._driver.errors as error:
-                raise self._driver.failure(error) from error
+        self._write(sql.sql, [sql.places(row) for row in rows_of_it])
 
     def row(self, sql: Statement, **parameters: Any) -> Any:
         """The first row that a statement gives, or `None`."""
@@ -305,13 +326,20 @@ class SqlTransaction:
         self._execute(sql, parameters)
         return [shape.entity(row) for row in self._cursor.fetchall()]
 
-    def _put_numbered(self, sql: Statement, row: Mapping[str, Any]) -> int:
-        self._execute(sql, row)
-        return self._driver.new_number(self._cursor)
+    def _numbered(self, sql: str, values: Sequence[Any], count: int) -> Sequence[int]:
+        self._write(sql, [values])
+        return self._driver.new_numbers(self._cursor, count)
 
     def _execute(self, sql: Statement, parameters: Mapping[str, Any]) -> None:
+        self._write(sql.sql, [sql.places(parameters)])
+
+    def _write(self, sql: str, rows_of_it: Sequence[Sequence[Any]]) -> None:
+        """Execute it for each row of parameters, which are in the order of their places."""
         try:
-            self._cursor.execute(sql.sql, sql.places(parameters))
+            if len(rows_of_it) == 1:
+                self._cursor.execute(sql, rows_of_it[0])
+            elif rows_of_it:
+                self._cursor.executemany(sql, rows_of_it)
         except self._driver.errors as error:
             raise self._driver.failure(error) from error
 
@@ -320,8 +348,8 @@ class SqlTransaction:
         return None if row is None else shape.entity(row)
 
 
-def _writes(before: State, after: State) -> list[tuple[Any, list[dict[str, Any]]]]:
-    """Per table the rows that differ; tables without any are left out."""
+def _writes(before: State, after: State) -> list[tuple[Table, list[list[Any]]]]:
+    """Per table the values that differ, in the order of its columns; tables without any are left out."""
     writes = [
         (tables.rooms, rows.ROOM.changed(before.rooms, after.rooms)),
         (tables.participants, rows.PARTICIPANT.changed(before.participants, after.participants)),
@@ -334,10 +362,10 @@ def _writes(before: State, after: State) -> list[tuple[Any, list[dict[str, Any]]
     return [(table, changed) for table, changed in writes if changed]
 
 
-def _changed_conversation(before: Conversation | None, after: Conversation | None) -> list[dict[str, Any]]:
+def _changed_conversation(before: Conversation | None, after: Conversation | None) -> list[list[Any]]:
     if after is None or after == before:
         return []
-    return [{"session_id": after.session_id, "document": to_json(after)}]
+    return [[after.session_id, to_json(after)]]
 
 
 def _live_name(session: Session) -> str | None:
@@ -354,8 +382,8 @@ _compared = attrgetter(
 )
 
 
-def _outbox_row(message: OutboxMessage) -> dict[str, Any]:
-    row = rows.OUTBOX.row(message)
-    del row["position"]
-    row["ready_at"] = row["created_at"]
-    return row
+def _outbox_values(message: OutboxMessage) -> list[Any]:
+    """In the order of the table, after its position: ready since it was made."""
+    values = rows.OUTBOX.values(message)
+    values[-1] = moment_us(message.created_at)
+    return values
