@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -35,6 +36,9 @@ PREFETCH = 512
 """So many may wait for a LiveKit or a database that hangs, and those behind them are still answered in time."""
 _TIMEOUT = timedelta(seconds=5)
 _ATTEMPTS_HEADER = "june-attempts"
+_KEY_HEADER = "june-routing-key"
+_NOT_REPEATED = frozenset({"CC", "BCC", _ATTEMPTS_HEADER, _KEY_HEADER})
+"""`CC` would send a copy to every queue that it names, each time anew."""
 _MOST_ATTEMPTS = 1_000_000
 _DEADLINE_HEADER = "deadline"
 _HEADERS_MAX_BYTES = 64_000
@@ -93,7 +97,11 @@ class CommandHandler:
             said = "; ".join(f"{detail.field} {detail.problem}" for detail in error.details)
             text = f"{error.message}: {said}" if said else error.message
             await self._dead_letters.put(
-                delivery, reason=error.code, error=text, attempts=_attempts(delivery) + 1
+                delivery,
+                as_it_came=_as_it_came(delivery.message),
+                reason=error.code,
+                error=text,
+                attempts=_attempts(delivery.message) + 1,
             )
 
     async def _reply(self, delivery: Delivery, answered: Answered) -> None:
@@ -124,8 +132,15 @@ class CommandHandler:
             message_id=incoming.message_id,
             type=incoming.type,
             content_type=incoming.content_type,
+            content_encoding=incoming.content_encoding,
             correlation_id=incoming.correlation_id,
-            headers={**_own_headers(incoming), _ATTEMPTS_HEADER: _attempts(delivery) + 1},
+            app_id=incoming.app_id,
+            timestamp=incoming.timestamp,
+            headers={
+                **_own_headers(incoming),
+                _ATTEMPTS_HEADER: _attempts(incoming) + 1,
+                _KEY_HEADER: _routing_key(incoming),
+            },
         )
         if await self._publish(delivery, again):
             MESSAGES.labels("command", Result.RETRIED).inc()
@@ -155,17 +170,39 @@ class CommandHandler:
 
 def _own_headers(incoming: Incoming) -> dict[str, HeaderValue]:
     """The sender's, as far as they leave room in a frame; the one that decides something in any case."""
-    own = {name: value for name, value in incoming.headers.items() if not name.startswith("x-")}
+    own = {
+        name: value
+        for name, value in incoming.headers.items()
+        if not name.startswith("x-") and name not in _NOT_REPEATED
+    }
     if len(encode_table(own)) <= _HEADERS_MAX_BYTES:
         return own
     deadline = own.get(_DEADLINE_HEADER)
     return {_DEADLINE_HEADER: deadline} if isinstance(deadline, int | float | datetime) else {}
 
 
-def _attempts(delivery: Delivery) -> int:
-    """As our header counts them; a sender may have written anything there."""
-    count = delivery.message.headers.get(_ATTEMPTS_HEADER)
+def _is_again(incoming: Incoming) -> bool:
+    """It comes back by the retry queue, with our headers."""
+    return incoming.routing_key == COMMANDS_RETRY_QUEUE
+
+
+def _attempts(incoming: Incoming) -> int:
+    """How often it was tried before. A sender may have written anything there."""
+    count = incoming.headers.get(_ATTEMPTS_HEADER) if _is_again(incoming) else 0
     return min(count, _MOST_ATTEMPTS) if type(count) is int and count >= 0 else 0
+
+
+def _routing_key(incoming: Incoming) -> str:
+    """The one that it was sent with at first."""
+    key = incoming.headers.get(_KEY_HEADER) if _is_again(incoming) else None
+    return key if isinstance(key, str) else incoming.routing_key
+
+
+def _as_it_came(incoming: Incoming) -> Incoming:
+    """Without what the way by the retry queue made of it."""
+    if not _is_again(incoming):
+        return incoming
+    return replace(incoming, routing_key=_routing_key(incoming), headers=_own_headers(incoming))
 
 
 def _deadline(incoming: Incoming) -> datetime | None:

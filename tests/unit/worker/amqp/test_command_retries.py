@@ -1,7 +1,7 @@
 """A command that nobody waits for, while something is down: by way of the retry queue."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
@@ -10,6 +10,7 @@ from messaging.delivery import Delivery
 from messaging.message import Incoming, Outgoing
 from messaging.publisher import Publisher
 from messaging.wire.frames import encode_publish
+from messaging.wire.properties import HeaderValue
 from schemas.replies import ErrorCode, ReplyError
 from schemas.topology import COMMANDS_RETRY_QUEUE
 from worker.adapters.amqp.commands import CommandHandler
@@ -42,11 +43,24 @@ COMMAND = Incoming(
 )
 
 
-class Down:
-    """Everything that a command needs is away."""
+NOT_FOUND = replace(UNAVAILABLE, error=ReplyError.of(ErrorCode.NOT_FOUND, "no such session"))
+
+
+class Answering:
+    """Gives every command this answer."""
+
+    def __init__(self, answered: Answered) -> None:
+        self._answered = answered
 
     async def execute(self, _body: bytes, *, deadline: datetime | None) -> Answered:
-        return UNAVAILABLE
+        return self._answered
+
+
+class Stopped:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 22, tzinfo=UTC)
 
 
 class Kept:
@@ -77,31 +91,75 @@ class Open:
         """Nobody looks."""
 
 
+async def handled(incoming: Incoming, answered: Answered = UNAVAILABLE) -> Outgoing:
+    """What is sent because of a command."""
+    publisher = Kept()
+    handler = CommandHandler(
+        commands=cast("Commands", Answering(answered)),
+        publisher=cast("Publisher", publisher),
+        dead_letters=DeadLetters(cast("Publisher", publisher), Stopped()),
+    )
+    delivery = Delivery(b"{}", lambda: incoming, tag=1, origin=Open())
+    await handler([delivery])
+    assert delivery.settled
+    (message,) = publisher.messages
+    return message
+
+
+def again(message: Outgoing) -> Incoming:
+    """It comes back, by way of the retry queue."""
+    return replace(
+        COMMAND,
+        routing_key=message.routing_key,
+        headers={**message.headers, "x-death": "the broker's"},
+        app_id=message.app_id,
+    )
+
+
+OURS = {"june-attempts": 1, "june-routing-key": "june.session.create.v1"}
+
+
 @pytest.mark.parametrize(
     ("headers", "kept"),
     [
-        ({}, {"june-attempts": 1}),
-        ({"june-attempts": 2, "colour": "red", "x-death": "odd"}, {"june-attempts": 3, "colour": "red"}),
-        ({"deadline": 17, "filler": "a" * 130_000}, {"june-attempts": 1, "deadline": 17}),
-        ({"deadline": "a" * 130_000}, {"june-attempts": 1}),
-        ({f"h{n}": n for n in range(15_000)}, {"june-attempts": 1}),
-        ({"june-attempts": 2**63 - 1}, {"june-attempts": 1_000_001}),
-        ({"june-attempts": "many"}, {"june-attempts": 1}),
+        ({}, {}),
+        ({"colour": "red", "deadline": 17, "x-death": "odd"}, {"colour": "red", "deadline": 17}),
+        ({"deadline": 17, "filler": "a" * 130_000}, {"deadline": 17}),
+        ({"deadline": "a" * 130_000}, {}),
+        ({f"h{n}": n for n in range(15_000)}, {}),
+        ({"june-attempts": 2**63 - 1, "june-routing-key": 7}, {}),
+        ({"CC": ["june.commands.v1"], "BCC": ["june.commands.v1"]}, {}),
     ],
 )
 async def test_it_comes_back_whatever_headers_it_has(
-    headers: dict[str, str | int], kept: dict[str, str | int]
+    headers: dict[str, HeaderValue], kept: dict[str, HeaderValue]
 ) -> None:
-    """Those that leave no room in a frame are left out, and the command is not lost for them."""
-    publisher = Kept()
-    handler = CommandHandler(
-        commands=cast("Commands", Down()),
-        publisher=cast("Publisher", publisher),
-        dead_letters=cast("DeadLetters", None),
-    )
-    delivery = Delivery(b"{}", lambda: replace(COMMAND, headers=headers), tag=1, origin=Open())
-    await handler([delivery])
-    (again,) = publisher.messages
-    assert again.routing_key == COMMANDS_RETRY_QUEUE
-    assert again.headers == kept
-    assert delivery.settled
+    """Without those that leave no room in a frame, and those that would send copies to other queues."""
+    message = await handled(replace(COMMAND, headers=headers))
+    assert (message.routing_key, message.headers) == (COMMANDS_RETRY_QUEUE, {**kept, **OURS})
+
+
+async def test_tries_are_counted() -> None:
+    """Up to a number that a header holds, whatever somebody wrote there."""
+    first = await handled(COMMAND)
+    second = await handled(again(first))
+    assert second.headers == {**OURS, "june-attempts": 2}
+    for odd, counted in ((2**63 - 1, 1_000_001), (-1, 1), ("many", 1)):
+        third = await handled(replace(again(second), headers={"june-attempts": odd}))
+        assert third.headers["june-attempts"] == counted
+
+
+async def test_a_dead_letter_tells_where_the_command_came_from_at_first() -> None:
+    """As it was before it was retried: its key and its headers, and how often it was tried."""
+    retried = await handled(replace(COMMAND, headers={"colour": "red"}, app_id="shop"))
+    letter = await handled(again(retried), NOT_FOUND)
+    assert (letter.exchange, letter.app_id) == ("june.dead", "shop")
+    assert letter.headers == {
+        "colour": "red",
+        "reason": "not_found",
+        "error": "no such session",
+        "origin_exchange": "june.commands",
+        "origin_routing_key": "june.session.create.v1",
+        "attempts": 2,
+        "failed_at": 1_795_305_600_000,
+    }

@@ -1,7 +1,7 @@
 """Setting aside: until the broker has it, and never for ever."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import cast
 
 from messaging.acknowledger import Verdict
@@ -9,15 +9,8 @@ from messaging.delivery import Delivery
 from messaging.failures import BrokerUnavailable, PublishError, Unsendable
 from messaging.message import Incoming, Outgoing
 from messaging.publisher import Publisher
-from tests.unit.worker.amqp.test_command_retries import COMMAND, Open
+from tests.unit.worker.amqp.test_command_retries import COMMAND, Open, Stopped
 from worker.adapters.amqp.dead import DeadLetters
-
-
-class Stopped:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return datetime(2026, 11, 22, tzinfo=UTC)
 
 
 class Failing:
