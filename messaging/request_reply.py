@@ -26,7 +26,7 @@ class Requester:
     """Sends requests and matches their replies. Any number may wait at once.
 
     `patience`: how soon a request says BrokerUnavailable when the broker is away.
-    `confirm_within`: how soon it says PublishTimeout when the broker is there and silent; None: at its deadline.
+    `confirm_within`: how soon it says PublishTimeout when the broker is there and silent; its deadline at the latest.
     """
 
     def __init__(
@@ -68,12 +68,16 @@ class Requester:
         correlation_id = uuid4().hex
         reply: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = reply
+        sent = False
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 addressed = command._replace(reply_to=self.reply_queue, correlation_id=correlation_id)
                 await self._send(addressed, min(timeout, self._confirm_within or timeout))
+                sent = True
                 return await reply
         except TimeoutError as error:
+            if not sent:
+                raise PublishTimeout(timeout) from error
             raise RequestTimeout(f"no reply within {timeout.total_seconds():g} s") from error
         finally:
             del self._waiting[correlation_id]

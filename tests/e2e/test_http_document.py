@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from deploy.servers.rabbitmq_server import chosen_versions
+from tests.e2e.http_api import api_of
 from tests.e2e.installation import Installation
-from tests.e2e.test_session_api import api_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,4 +1,4 @@
-"""Event streams of the HTTP API under strain: listeners that do not read, and such that leave and come back."""
+"""Event streams of the HTTP API: what listeners get, also when they do not read, or leave and come back."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ import aio_pika
 import aiohttp
 import pytest
 
+from tests.e2e.http_api import Http, api_of, http, unique
 from tests.e2e.installation import Installation
 from tests.e2e.processes import Part
-from tests.e2e.test_session_api import Http, api_of, unique
 from tests.support.tcp_proxy import TcpProxy
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+__all__ = ["http"]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TYPE = "june.participant.joined.v1"
 CREATED, ENDED = "june.session.created.v1", "june.session.ended.v1"
@@ -33,6 +35,66 @@ ANSWERED_WITHIN_S = 3.0
 USERS = 3
 LISTENERS_OF_EACH = 3
 SESSIONS = 60
+
+
+async def test_events_are_what_happens_from_now_on(june: Installation, http: Http) -> None:
+    """The story of one session, in order, and nothing of another or of before."""
+    await http.ok("POST", "/api/sessions", {"user_id": "before"})
+    session_id = unique()
+    async with http.events() as everything, http.events(f"?session_id={session_id}") as one:
+        await http.ok("POST", "/api/sessions", {"user_id": "another"})
+        session = await http.ok("POST", "/api/sessions", {"user_id": "ann", "session_id": session_id})
+        june.livekit.join_by_token(session["access_token"])
+        assert await one.types(3) == ["session.created", "session.started", "participant.joined"]
+        await http.ok("DELETE", f"/api/sessions/{session_id}")
+        assert await one.types(2) == ["participant.left", "session.ended"]
+        assert (await everything.next())[1]["data"]["session"]["user_id"] == "another"
+
+
+async def test_events_of_a_user_are_those_of_their_sessions(june: Installation, http: Http) -> None:
+    """Also of a session from before the API ran, and only of the types that are asked for."""
+    user = unique("user")
+    session = await http.ok("POST", "/api/sessions", {"user_id": user})
+    types = "type=june.participant.joined.v1&type=june.session.ended.v1"
+    async with api_of(june.parts) as (fresh, _), fresh.events(f"?user_id={user}&{types}") as stream:
+        june.livekit.join(session["room_name"], "somebody")
+        other = await http.ok("POST", "/api/sessions", {"user_id": unique("user")})
+        june.livekit.join(other["room_name"], "somebody else")
+        await http.ok("DELETE", f"/api/sessions/{session['session_id']}")
+        assert await stream.types(2) == ["participant.joined", "session.ended"]
+
+
+async def test_a_stream_goes_on_after_its_last_event(http: Http) -> None:
+    """Whoever comes back with an id has missed nothing and sees nothing twice."""
+    user = unique("user")
+    async with http.events(f"?user_id={user}") as stream:
+        await http.ok("POST", "/api/sessions", {"user_id": user, "session_id": (first := unique())})
+        last, envelope = await stream.next()
+        assert envelope["subject"] == first
+    missed = [unique() for _ in range(5)]
+    for session_id in missed:
+        await http.ok("POST", "/api/sessions", {"user_id": user, "session_id": session_id})
+    async with http.events(f"?user_id={user}", last=last) as stream:
+        assert [(await stream.next())[1]["subject"] for _ in missed] == missed
+    assert await http.problem("GET", "/api/events", Last_Event_ID="nonsense") == (400, "invalid_argument")
+
+
+async def test_a_cut_of_the_broker_loses_no_event(june: Installation, http: Http) -> None:
+    """A stream that is open meanwhile goes on by itself: every session once, in order."""
+    user = unique("user")
+    made = [unique() for _ in range(12)]
+    async with (
+        TcpProxy.before(june.amqp_url) as proxy,
+        api_of(june.parts, JUNE_AMQP_URL=proxy.url(june.amqp_url)) as (behind, _),
+        behind.events(f"?user_id={user}&type=june.session.created.v1") as stream,
+    ):
+        for at, session_id in enumerate(made):
+            if at % 4 == 2:
+                await proxy.refuse()
+            await http.ok("POST", "/api/sessions", {"user_id": user, "session_id": session_id})
+            if at % 4 == 3:
+                await proxy.accept()
+        assert [(await stream.next())[1]["subject"] for _ in made] == made
 
 
 async def publish(amqp_url: str, session_id: str, count: int) -> None:
@@ -79,6 +141,7 @@ def memory_mb(part: Part) -> float:
     return int(Path(f"/proc/{part.process.pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
+@pytest.mark.slow
 async def test_listeners_that_do_not_read_cost_nobody_anything(june: Installation) -> None:
     """Commands are answered, somebody else gets every event, memory stays as it is, and SIGTERM is heeded."""
     async with api_of(june.parts) as (http, part):
@@ -128,6 +191,7 @@ class Listener:
                 self.seen.append((envelope["subject"], envelope["type"]))
 
 
+@pytest.mark.slow
 async def test_whoever_leaves_and_comes_back_sees_everything_once(june: Installation) -> None:
     """Whatever the broker's connection does meanwhile: each event of a user's sessions, in order."""
     users = [unique("user") for _ in range(USERS)]
