@@ -6,7 +6,7 @@ not settled are then back at their places, each counted once more as delivered (
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
 
@@ -21,6 +21,8 @@ MOST: Final = 10_000
 """How many messages are held at once, at most: all of them are in memory."""
 _PATIENCE: Final = timedelta(seconds=5)
 _ALL_WITHIN: Final = timedelta(seconds=5)
+_BACK_WITHIN: Final = timedelta(seconds=1)
+_BACK_PAUSE: Final = timedelta(milliseconds=5)
 
 
 @asynccontextmanager
@@ -45,6 +47,20 @@ async def browsing(broker: Broker, queue: str, *, at_most: int = MOST) -> AsyncI
         yield deliveries
     finally:
         await subscription.close()
+    await _back(broker, queue, sum(not delivery.settled for delivery in deliveries))
+
+
+async def _back(broker: Broker, queue: str, count: int) -> None:
+    """Return when the queue has them again: it takes them back a moment after the channel is closed."""
+    with suppress(TimeoutError, BrokerUnavailable):
+        async with asyncio.timeout(_BACK_WITHIN.total_seconds()):
+            while not await _has(broker, queue, count):  # noqa: ASYNC110 - the broker does not tell
+                await asyncio.sleep(_BACK_PAUSE.total_seconds())
+
+
+async def _has(broker: Broker, queue: str, count: int) -> bool:
+    counts = (await queue_counts(broker, [queue]))[queue]
+    return counts is None or counts.ready >= count
 
 
 async def _taken(subscription: Subscription, wanted: int) -> list[Delivery]:

@@ -11,11 +11,11 @@ from tests.integration.messaging.tools import EXCHANGE, QUEUE, SOON, connected, 
 
 
 async def test_browsing_leaves_a_queue_as_it_was(amqp_url: str) -> None:
-    """What is looked at and not settled is there again, in the same order."""
+    """What is looked at and not settled is there again, in the same order, as soon as the look is over."""
     async with connected(amqp_url) as broker:
         await Publisher(broker).publish_many([message(name) for name in "abc"], timeout=SOON)
-        for _ in range(2):
-            await _until_ready(amqp_url, 3)
+        await _until_ready(amqp_url, 3)
+        for _ in range(5):
             async with browsing(broker, QUEUE) as held:
                 assert [one.message.message_id for one in held] == ["a", "b", "c"]
 
