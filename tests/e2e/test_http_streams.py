@@ -34,7 +34,7 @@ MEMORY_MB = 60
 ANSWERED_WITHIN_S = 3.0
 USERS = 3
 LISTENERS_OF_EACH = 3
-SESSIONS = 60
+SESSIONS = 30
 
 
 async def test_events_are_what_happens_from_now_on(june: Installation, http: Http) -> None:
