@@ -68,6 +68,23 @@ def test_end_of_the_parent(number: signal.Signals) -> None:
     assert not Path(directory).exists()
 
 
+def test_a_server_that_ends_by_itself_is_noticed(toy: tuple[Recipe, int, NativeServer]) -> None:
+    """`check` says nothing while it runs, and afterwards which one it was, with the last words of its log."""
+    recipe, _, server = toy
+    server.check()
+    recipe.log.write_text("out of memory\n")
+    os.kill(server.pid, signal.SIGKILL)
+
+    def noticed() -> bool:
+        try:
+            server.check()
+        except ServerError as error:
+            return "toy has ended" in str(error) and "out of memory" in str(error)
+        return False
+
+    assert eventually(noticed)
+
+
 def test_death_of_the_keeper(toy: tuple[Recipe, int, NativeServer]) -> None:
     """A keeper that is killed takes its server along; only a daemon that left the server outlives it."""
     recipe, _, server = toy
