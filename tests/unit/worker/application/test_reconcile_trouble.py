@@ -62,6 +62,25 @@ async def test_one_room_that_cannot_be_asked_about_keeps_no_other_from_it(
     assert len((await world.known()).rooms) == len(names) - 1
 
 
+async def test_a_livekit_that_answers_for_no_room_is_let_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pass is given up after what was under way: there is nobody to ask about the others."""
+    for number in range(200):
+        world.livekit.join(f"room {number}", "ann")
+    world.livekit.webhooks.clear()
+    asked = []
+
+    async def participants(_livekit: MemoryLiveKit, room_name: str) -> Sequence[LiveParticipant]:
+        asked.append(room_name)
+        raise LiveKitUnavailable("away")
+
+    monkeypatch.setattr(MemoryLiveKit, "participants", participants)
+    with pytest.raises(LiveKitUnavailable):
+        await world.reconcile()
+    assert len(asked) < 100
+
+
 # Passes that last, and workers that take turns.
 
 
