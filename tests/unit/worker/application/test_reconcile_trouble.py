@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from livekit.protocol.models import ParticipantInfo
 
 from tests.support.bench_worker import INTERVAL, START
 from tests.support.memory_livekit import MemoryLiveKit
@@ -236,6 +237,20 @@ async def test_a_room_that_was_replaced_while_it_was_looked_at(
     there = world.livekit.there("tea")
     assert there is not None
     assert joined == [(old.sid, "ann"), (there.info.sid, "ben")]
+
+
+async def test_somebody_whose_connection_is_not_up_yet(world: World) -> None:
+    """Is in LiveKit's list, and has not joined before it is active: it may come to nothing."""
+    world.livekit.join("tea", "ann")
+    world.livekit.join("tea", "ben")
+    world.livekit.webhooks.clear()
+    there = world.livekit.there("tea")
+    assert there is not None
+    states = (ParticipantInfo.JOINING, ParticipantInfo.JOINED, ParticipantInfo.ACTIVE)
+    for state, joined in zip(states, (["ann"], ["ann"], ["ann", "ben"]), strict=True):
+        there.participants["ben"].state = state
+        await world.reconcile(PERIODS)
+        assert [event["participant"]["identity"] for event in world.of("participant.joined")] == joined
 
 
 async def test_a_room_that_was_just_made_is_not_missed(world: World) -> None:
