@@ -155,5 +155,6 @@ def with_token(
     )
     result["identity"] = grant.identity
     result["livekit_url"] = public_url
-    result[grant.expiry_field] = format_time(now + ttl)
+    # A token counts whole seconds.
+    result[grant.expiry_field] = format_time(now.replace(microsecond=0) + ttl)
     return result

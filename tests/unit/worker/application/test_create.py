@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
@@ -39,6 +39,14 @@ async def test_a_session_is_created_with_its_room_and_a_token(worker: BenchWorke
     assert result["token_expires_at"] == "2026-11-22T19:15:00.000Z"
     assert claims(result["access_token"])["sub"] == "ann"
     assert worker.types() == ["session.created"]
+
+
+async def test_an_answer_says_when_its_token_stops_working(worker: BenchWorker) -> None:
+    """To the second, as the token itself has it."""
+    worker.clock.advance(timedelta(milliseconds=999))
+    result = await worker.ok("session.create", user_id="ann", token_ttl_s=60)
+    assert result["token_expires_at"] == "2026-11-22T19:01:00.000Z"
+    assert claims(result["access_token"])["exp"] == datetime(2026, 11, 22, 19, 1, tzinfo=UTC).timestamp()
 
 
 async def test_the_same_command_again_does_nothing_again(worker: BenchWorker) -> None:
