@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -62,6 +63,8 @@ class June:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            # Whoever runs the tests in the background of a shell has Ctrl-C ignored, and all their children with them.
+            preexec_fn=_heeds_ctrl_c,
         )
         try:
             yield process
@@ -69,3 +72,7 @@ class June:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+def _heeds_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
