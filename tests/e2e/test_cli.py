@@ -132,8 +132,9 @@ async def test_watch_since_tells_what_was(june: June, client: Client) -> None:
     assert (await june("watch", "--since", "10m", "--no-follow", "--session", "nobody")).out == ""
 
 
-async def test_ctrl_c_ends_a_watch_in_order(june: June) -> None:
+async def test_ctrl_c_ends_a_watch_in_order(june: June, client: Client) -> None:
     """Exit code 0, no traceback."""
+    await client.ok("june.session.create.v1", {"user_id": "to be told"})
     async with june.running("watch", "--since", "first") as watching:
         assert watching.stdout is not None
         async with asyncio.timeout(ENDS_WITHIN_S):

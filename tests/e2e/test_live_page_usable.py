@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("width", [1440, 800, 390])
 async def test_everybody_can_use_it(
     api: PageApi, visit: Visit, scheme: str, width: int, tmp_path: Path
 ) -> None:
@@ -38,6 +38,9 @@ async def test_everybody_can_use_it(
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         await page.screenshot(path=tmp_path / f"{scheme}-{width}-{view.strip('#').split('=')[0]}.png")
     await page.evaluate("location.hash = '#session=s-1'")
+    title = page.locator("#session-title")
+    await expect(title).to_be_visible()
+    assert await title.evaluate("title => title.scrollHeight <= title.clientHeight + 1")
     for button in ("Join", "Invite a guest", "End"):
         await page.locator("#session-actions").get_by_role("button", name=button).click()
         await expect(page.get_by_role("dialog")).to_be_visible()
