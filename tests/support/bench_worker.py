@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.topology import ROOMS, partition_of
+from tests.support.databases import database_in
 from tests.support.fake_livekit import FakeLiveKit
 from worker.adapters.livekit.server_api import LiveKitServer
 from worker.adapters.livekit.tokens import AccessTokens
@@ -182,7 +183,7 @@ async def bench_worker(
 ) -> AsyncIterator[BenchWorker]:
     """A bench worker on a database in `folder`."""
     clock, publisher = SetClock(), KeptPublisher()
-    store = open_store(f"sqlite:///{folder / 'june.db'}")
+    store = open_store(database_in(folder))
     await store.start()
     async with FakeLiveKit() as livekit:
         server = LiveKitServer(

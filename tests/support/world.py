@@ -19,6 +19,7 @@ from livekit.protocol.models import ParticipantInfo, TrackSource
 
 from schemas.topology import ROOMS, partition_of
 from tests.support.bench_worker import INTERVAL, KeptPublisher, SetClock, UseCases, use_cases
+from tests.support.databases import database_in
 from tests.support.memory_livekit import MemoryLiveKit
 from worker.adapters.sql import SqlStore, open_store
 from worker.application.ports import Transaction
@@ -201,7 +202,7 @@ async def a_world(folder: Path, *, policy: Policy | None = None) -> AsyncIterato
     """A world with its database in `folder`."""
     clock, publisher, chosen = SetClock(), KeptPublisher(), policy or Policy()
     livekit = MemoryLiveKit(clock.now)
-    store = open_store(f"sqlite:///{folder / 'june.db'}")
+    store = open_store(database_in(folder))
     await store.start()
     try:
         yield World(

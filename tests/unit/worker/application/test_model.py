@@ -4,9 +4,7 @@ June ends up where LiveKit is, and never said anything wrong on the way.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import shutil
 from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +18,6 @@ from schemas.topology import partition_of
 from tests.support.servers import examples
 from tests.support.world import Lives, a_world
 from tests.unit.worker.application.model import Model, Step
-from worker.adapters.sql import open_store
 from worker.application.failures import BrokerUnavailable
 
 WEIGHTS = {
@@ -43,20 +40,6 @@ Messages = list[tuple[str, dict[str, Any]]]
 """What June said of one session, by `sequence`: types, without `june.` and `.v1`, and data."""
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with all tables: making them anew each time would take longer than the test."""
-    path = tmp_path_factory.mktemp("model") / "june.db"
-
-    async def make() -> None:
-        store = open_store(f"sqlite:///{path}")
-        await store.start()
-        await store.close()
-
-    asyncio.run(make())
-    return path
-
-
 @given(steps=STEPS, lossy=st.booleans())
 @settings(
     max_examples=examples(40),
@@ -65,16 +48,16 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     suppress_health_check=list(HealthCheck),
     database=None,
 )
-async def test_whatever_happens(empty_database: Path, steps: list[Step], lossy: bool) -> None:
+async def test_whatever_happens(steps: list[Step], lossy: bool) -> None:
     """The same runs each time: June agrees with LiveKit in the end, and what it said on the way is right."""
-    await play(empty_database, steps, lossy=lossy)
+    await play(steps, lossy=lossy)
 
 
 @given(steps=STEPS, lossy=st.booleans())
 @settings(max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
-async def test_whatever_else_happens(empty_database: Path, steps: list[Step], lossy: bool) -> None:
+async def test_whatever_else_happens(steps: list[Step], lossy: bool) -> None:
     """The same for other runs each time."""
-    await play(empty_database, steps, lossy=lossy)
+    await play(steps, lossy=lossy)
 
 
 @pytest.mark.parametrize("fault", ["down", "silent"])
@@ -96,9 +79,8 @@ async def test_an_event_that_comes_again_says_first_what_was_not_confirmed(
         assert unconfirmed in ([], said)
 
 
-async def play(database: Path, steps: list[Step], *, lossy: bool) -> None:
+async def play(steps: list[Step], *, lossy: bool) -> None:
     with TemporaryDirectory() as folder:
-        shutil.copy(database, Path(folder) / "june.db")
         async with a_world(Path(folder)) as world:
             model = Model(world)
             for step in steps:
