@@ -102,9 +102,13 @@ async def test_who_was_removed_and_comes_back_is_out_again_within_a_second(
         june.livekit.join_by_token(again["access_token"])
         inbox = await client.subscribe(*JUNE_SENDS)
         await june.livekit.settled()
+        assert "ann" in june.livekit.identities("s")
+        # An errand may be carried out twice, by a round that meets it fresh; never after the new token.
+        removals = june.livekit.calls.count("RemoveParticipant")
+        assert removals >= 4
         june.livekit.leave("s", "ann")
         await inbox.first(lambda one: one.type == "june.participant.left.v1")
-        assert june.livekit.calls.count("RemoveParticipant") == 4
+        assert june.livekit.calls.count("RemoveParticipant") == removals
 
 
 async def test_a_locked_database_is_unavailable_in_time(
