@@ -1,6 +1,6 @@
 """One AMQP 0-9-1 connection, from the handshake to its end. It never comes back: the owner makes another.
 
-Promises: frames that are written in one turn of the event loop leave in one write; a peer that is silent for
+Promises: frames that are written in one turn of the event loop leave in one write, or in few; a peer that is silent for
 two heartbeats is given up; whatever happens, `lost` is done exactly once and every channel is told. Refuses
 (HandshakeRefused) what the broker refuses: a wrong password, an unknown virtual host.
 """
@@ -25,6 +25,8 @@ from messaging.wire.errors import ChannelClosed, ConnectionLost, ProtocolViolati
 _CLOSE_TIMEOUT: Final = timedelta(seconds=2)
 _MAX_FRAME_BYTES: Final = 128 * 1024
 _HIGH_WATER_BYTES: Final = 1 << 20
+_MANY_BYTES: Final = 8 * 1024
+"""So many do not wait for the end of the turn: the broker works on them while we make more."""
 _M = TypeVar("_M", bound=Method)
 
 
@@ -52,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._splitter = frames.FrameSplitter()
         self._answers: asyncio.Queue[Method] = asyncio.Queue()
         self._out: list[bytes] = []
+        self._out_bytes = 0
         self._flow = asyncio.Event()
         self._flow.set()
         self._full = False
@@ -95,10 +98,13 @@ class Connection(asyncio.Protocol):
         return number
 
     def write(self, data: bytes) -> None:
-        """Queue whole frames for the one write at the end of this turn of the event loop."""
+        """Queue whole frames for the write at the end of this turn of the event loop; many leave before it."""
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes >= _MANY_BYTES:
+            self._flush()
 
     async def close(self) -> None:
         """Say goodbye and wait for the answer, 2 s at most. Idempotent."""
@@ -188,7 +194,9 @@ class Connection(asyncio.Protocol):
     # --- inside --------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        data, self._out = b"".join(self._out), []
+        if not self._out:
+            return
+        data, self._out, self._out_bytes = b"".join(self._out), [], 0
         if self._transport is not None and not self.lost.done():
             self._told = self._loop.time()
             self._transport.write(data)

@@ -189,3 +189,36 @@ async def test_an_alarm_counts_as_a_broker_that_does_not_read() -> None:
         await asyncio.wait_for(draining, SHORT.total_seconds())
         assert (connection.congested, connection.blocked, told) == (False, None, ["low on memory", None])
         connection.give_up(ConnectionLost("done"))
+
+
+class Wire(asyncio.Transport):
+    """What was written, a write for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nothing waits in here."""
+
+
+async def test_few_frames_leave_together_and_many_at_once() -> None:
+    """At the end of the turn in one write; but a broker may work on many while more are made. None is lost or moved."""
+    connection = Connection(heartbeat=timedelta(seconds=10))
+    wire = Wire()
+    connection.connection_made(wire)
+    wire.writes.clear()
+    for number in range(3):
+        connection.write(b"%d" % number)
+    assert wire.writes == []
+    await asyncio.sleep(0)
+    assert wire.writes == [b"012"]
+    frames_of_a_turn = [b"%04d" % number * 256 for number in range(20)]
+    for frame_ in frames_of_a_turn:
+        connection.write(frame_)
+    assert [len(write) for write in wire.writes[1:]] == [8192, 8192]
+    await asyncio.sleep(0)
+    assert b"".join(wire.writes) == b"012" + b"".join(frames_of_a_turn)
