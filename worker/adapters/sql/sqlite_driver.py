@@ -22,7 +22,7 @@ _LOCK_WAIT_S = 5
 _SETTINGS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
-    "PRAGMA cache_size=-8000",  # 8 MB
+    "PRAGMA cache_size=-4000",  # 4 MB; the system caches the file as well
     "PRAGMA temp_store=MEMORY",
 )
 _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
