@@ -3,11 +3,12 @@
 
 PYTHON ?= python3
 UV ?= uv
-# Tests run in so many processes; ARGS goes to pytest: make test ARGS="-k webhook -x"
-JOBS ?= 2
 ARGS ?=
 FAST ?=
 ONCE ?=
+SWITCHED_ON := $(filter-out 0,$(FAST))
+# Tests run in so many processes, those that need no server in more; ARGS goes to pytest: make test ARGS="-k webhook -x"
+JOBS ?= $(if $(SWITCHED_ON),4,2)
 
 # What was compiled once need not be compiled by each of the hundreds of processes that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -16,9 +17,7 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 RUN_MODULE ?= $(BIN)/python -m
-# In the order of the folders: the slow modules of e2e come before the thousands of quick tests that even out the end.
-PYTEST := $(RUN_MODULE) pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
-SWITCHED_ON := $(filter-out 0,$(FAST))
+PYTEST := $(RUN_MODULE) pytest --numprocesses $(JOBS) --dist loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help run up test coverage lint docs format bench servers page lock clean
@@ -40,7 +39,8 @@ test: $(STAMP) ## Runs the tests, on real servers
 ifneq ($(SWITCHED_ON),)
 	@JUNE_TEST_FAST=1 $(PYTEST) $(ARGS)
 else
-	@$(BIN)/python -m deploy.servers exec -- $(PYTEST) $(ARGS)
+# In the order of the folders: the slow modules of e2e come before the thousands of quick tests that even out the end.
+	@$(BIN)/python -m deploy.servers exec -- $(PYTEST) --no-loadscope-reorder $(ARGS)
 endif
 
 coverage: $(STAMP) ## Runs the tests as `make test` does, and says which lines and branches they leave out
