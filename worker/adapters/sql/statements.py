@@ -1,7 +1,7 @@
 """Every statement that the store uses, written once with SQLAlchemy Core and compiled once for each database.
 
 Promises: text and the order of its parameters, ready for the driver's own cursor. Running Core itself for each
-statement costs five times as much (measured: 78 against 17 µs for a select by key), and a unit of work is about twelve
+statement costs five times as much (measured: 78 against 17 µs for a select by key), and a unit of work is about nine
 statements. Parameters go by place: bound by name, each costs the driver half a microsecond more.
 Refuses: to run anything.
 """
