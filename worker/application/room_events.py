@@ -56,6 +56,7 @@ class Failed:
 
     name: str
     room_name: str
+    """Where LiveKit can tell what the message said. Empty for a report: its lease makes up for it, no list does."""
     error: Exception
 
 
@@ -124,7 +125,7 @@ class RoomEvents:
         ]
 
     async def parked(self, failed: Failed) -> None:
-        """A message of this room is given up: have the room compared with LiveKit. Raises an `Outage`."""
+        """The message is given up: have its room compared with LiveKit. Raises an `Outage`."""
         errand = RoomErrand(
             kind=ErrandKind.LOOK_AT_ROOM, room_name=failed.room_name, due_at=self._clock.now()
         )
@@ -190,4 +191,5 @@ def _outcome(message: Inbound, applied: _Applied | Exception) -> Outcome:
         case _RoomBlocked():
             return Behind(name=message.name)
         case _:
-            return Failed(name=message.name, room_name=message.room_name, error=applied)
+            room_name = "" if message.is_report else message.room_name
+            return Failed(name=message.name, room_name=room_name, error=applied)

@@ -8,13 +8,14 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from benchmarks.calls import STORY, webhook
 from schemas.topology import partition_of
 from tests.support.bench_worker import BenchWorker, bench_worker
+from worker.application.ports import ErrandKind
 from worker.application.room_events import Behind, Failed, Handled, Outcome
 from worker.domain.facts import Fact, ParticipantJoined
 from worker.entrypoints.worker import as_fact
@@ -131,6 +132,30 @@ async def test_a_conflict_that_does_not_end_keeps_its_room_in_order(worker: Benc
         await worker.ok("session.create", user_id="ann", session_id=taken)
     outcomes = await worker.handle(room, started, finished, other)
     assert [type(each) for each in outcomes] == [Failed, Behind, Handled]
+
+
+async def test_what_is_given_up_has_its_room_looked_at(
+    worker: BenchWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a webhook. A report has none to look at: LiveKit does not know what it said."""
+    room = ROOMS[0]
+    await worker.handle(room, *(json.loads(webhook(room, event)) for event in STORY[:3]))
+    (job,) = worker.of("stt.start")
+
+    def fault(*_: object) -> NoReturn:
+        raise ValueError("a fault")
+
+    monkeypatch.setattr("worker.application.room_events.decide", fault)
+    status = {"job_id": job["job_id"], "attempt": 1, "state": "running"}
+    outcomes = [
+        await worker.report("stt.status", room, **status),
+        *await worker.handle(room, json.loads(webhook(room, "participant_left"))),
+    ]
+    for outcome in outcomes:
+        assert isinstance(outcome, Failed)
+        await worker.room_events.parked(outcome)
+    errands = await worker.store.due_errands(worker.clock.now(), limit=10, claim=timedelta(0))
+    assert [(one.kind, one.room_name) for one in errands] == [(ErrandKind.LOOK_AT_ROOM, room)]
 
 
 def _expected(event: str, room: str) -> type[Outcome]:
