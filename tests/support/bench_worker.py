@@ -30,7 +30,7 @@ from worker.application.failures import BrokerUnavailable
 from worker.application.looks import Looks, Pace
 from worker.application.moments import Moments
 from worker.application.outbox import Outbox
-from worker.application.ports import LiveKit, OutboxMessage, Store
+from worker.application.ports import LiveKit, OutboxMessage, RoomErrand, Store
 from worker.application.reconcile import Reconciler
 from worker.application.rendering import Renderer
 from worker.application.room_events import Outcome, RoomEvents
@@ -77,6 +77,23 @@ class KeptPublisher:
         self.messages += messages
         if self.silent:
             raise BrokerUnavailable("the broker did not confirm")
+
+
+class KeptErrands(Errands):
+    """Errands that were just made wait for the next round: nothing happens between a test's steps."""
+
+    _kept: tuple[RoomErrand, ...] = ()
+
+    def soon(self, errands: Sequence[RoomErrand]) -> None:
+        self._kept += tuple(errands)
+
+    async def round(self, *, limit: int = 50) -> int:
+        tried = 0
+        while self._kept:
+            await self.carry_out(self._kept[0])
+            self._kept = self._kept[1:]
+            tried += 1
+        return tried + await super().round(limit=limit)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -245,7 +262,7 @@ def use_cases(
         pace=Pace(10_000),
         sleep=clock.sleep,
     )
-    errands = Errands(store=store, livekit=livekit, clock=clock, look=looks.at)
+    errands = KeptErrands(store=store, livekit=livekit, clock=clock, look=looks.at)
     renderer = Renderer(config=config, tokens=tokens)
     context = Context(
         store=store,

@@ -1,8 +1,9 @@
 """What LiveKit is to be asked because a decision said so: close a room, take somebody out. Repeated until it is done.
 
 Promises: an errand is stored with the decision, tried at once after the commit, and then again with backoff until
-LiveKit did it or it is not wanted any more; a crash forgets none. A room is never closed over a live session of its
-name; one that was asked for and came to nothing is none.
+LiveKit did it or it is not wanted any more, by one worker at a time; a crash forgets none. A room is never closed over
+a live session of its name; one that was asked for and came to nothing is none. Nobody is taken out for a session that
+has ended: who has the room by then may be another one's.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import assert_never
 import structlog
 
 from worker.application.failures import LiveKitRefused, LiveKitUnavailable, Outage
-from worker.application.ports import Clock, ErrandKind, LiveKit, RoomErrand, Store
+from worker.application.ports import Clock, ErrandKind, LiveKit, RoomErrand, Store, Transaction
 from worker.domain.lifecycle import is_abandoned
 from worker.domain.model import SessionId, SessionState
 
 log = structlog.get_logger(__name__)
 
+FIRST_TRY = timedelta(seconds=6)
+"""For so long an errand belongs to whoever put it, and no round takes it; a call to LiveKit fits into half of it."""
 _CLAIM = timedelta(seconds=30)
 _LONGEST_WAIT = timedelta(seconds=10)
 _SIDE_BY_SIDE = 8
@@ -104,6 +107,8 @@ class Errands:
     async def _worker(self) -> None:
         while True:
             errand = await self._fresh.get()
+            if self._clock.now() - errand.due_at > FIRST_TRY / 2:
+                continue  # It would not be done before a round takes it.
             try:
                 await self.carry_out(errand)
             except Outage as error:
@@ -130,12 +135,15 @@ class Errands:
             raise _TooEarly("a session of this room's name is being made")
 
     async def _remove(self, errand: RoomErrand, identity: str) -> None:
-        """Unless a new token let the identity in again meanwhile."""
-        session_id = errand.session_id
-        if session_id is not None:
-            removal = await self._store.run(lambda tx: tx.removal(SessionId(session_id), identity))
-            if removal is None:
-                return
+        """Unless a new token let the identity in again meanwhile, or the session is over and with it its room."""
+        session_id = SessionId(errand.session_id or "")
+
+        def stands(tx: Transaction) -> bool:
+            session = tx.session(session_id)
+            return session is not None and session.live and tx.removal(session_id, identity) is not None
+
+        if not await self._store.run(stands):
+            return
         await self._livekit.remove_participant(errand.room_name, identity)
         log.info("participant.removed_again", room=errand.room_name)
 

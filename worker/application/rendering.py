@@ -17,6 +17,7 @@ from schemas.model import Message, session_message
 from schemas.participants import Speaker, VoiceOwner, VoiceTrack
 from schemas.pipeline import AiTurn, HistoryEntry, HistoryRole, SttStart, TtsSpeak
 from worker.application.config import Config
+from worker.application.errands import FIRST_TRY
 from worker.application.ids import random_id
 from worker.application.ports import ErrandKind, OutboxMessage, RoomErrand, Tokens, Transaction
 from worker.application.views import session_view
@@ -219,7 +220,9 @@ def store(tx: Transaction, before: State, rendered: Rendered) -> None:
         if session is None:
             raise AssertionError(f"a wake for {wake.key} without a session")
         tx.set_timer(session.session_id, session.room_name, wake.key, wake.at)
-    rendered.errands = [replace(errand, errand_id=tx.put_errand(errand)) for errand in rendered.errands]
+    rendered.errands = [
+        replace(errand, errand_id=tx.put_errand(errand, claim=FIRST_TRY)) for errand in rendered.errands
+    ]
 
 
 def _with_sequence(state: State, messages: int) -> State:

@@ -79,6 +79,15 @@ async def test_an_errand_is_kept_until_it_is_done(store: Store) -> None:
     assert await store.run(lambda tx: tx.errands_of_room("room")) == []
 
 
+async def test_an_errand_belongs_to_who_put_it_for_a_while(store: Store) -> None:
+    """Nobody else is given it before that; it is in the room's list at once, with the moment at which it was due."""
+    errand_id = await store.run(lambda tx: tx.put_errand(ERRAND, claim=CLAIM))
+    expected = replace(ERRAND, errand_id=errand_id)
+    assert await store.run(lambda tx: tx.errands_of_room("room")) == [expected]
+    assert await store.due_errands(NOW + CLAIM - SECOND, limit=5, claim=CLAIM) == []
+    assert await store.due_errands(NOW + CLAIM, limit=5, claim=CLAIM) == [expected]
+
+
 async def test_an_errand_that_failed_is_due_again(store: Store) -> None:
     """A retried errand counts an attempt and is given at its new moment."""
     errand_id = await store.run(lambda tx: tx.put_errand(ERRAND))

@@ -10,7 +10,7 @@ Refuses: to commit or to roll back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -263,11 +263,11 @@ class SqlTransaction:
             ready_at=due_us,
         )
 
-    def put_errand(self, errand: RoomErrand) -> int:
-        """Store it; returns its id."""
+    def put_errand(self, errand: RoomErrand, *, claim: timedelta = timedelta(0)) -> int:
+        """Store it; returns its id. See the port for `claim`."""
         row = rows.ERRAND.row(errand)
         del row["errand_id"]
-        row["ready_at"] = row["due_at"]
+        row["ready_at"] = moment_us(errand.due_at + claim)
         statement = self._sql.put_errand
         (number,) = self._numbered(statement.sql, statement.places(row), 1)
         return number
