@@ -8,6 +8,7 @@ then.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
@@ -31,22 +32,31 @@ from worker.domain.model import ParticipantSid, RoomSid, SessionState, TrackSid
 log = structlog.get_logger(__name__)
 
 SECOND_LOOK = timedelta(seconds=2)
+LOOKS_PER_SECOND = 20
+"""How often one worker asks LiveKit to compare rooms: a pass over many that disagree must not be what ails LiveKit."""
 _AT_ONCE = 200
 """How many rooms LiveKit is asked for by name in one call, and how many are told of together."""
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class Pace:
-    """Lets `per_second` calls through, evenly spread."""
+    """Lets `per_second` calls through, evenly spread: what was not used is not saved up. `now` is in seconds."""
 
-    def __init__(self, per_second: float, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        per_second: float = LOOKS_PER_SECOND,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._gap = 1 / per_second
         self._sleep = sleep
+        self._now = now
         self._next = 0.0
 
     async def turn(self) -> None:
         """Return when it is the caller's turn."""
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         at = max(now, self._next)
         self._next = at + self._gap
         if at > now:

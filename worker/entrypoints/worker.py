@@ -62,7 +62,6 @@ _SWEEP_EVERY = timedelta(seconds=2)
 _CLAIM_EVERY = timedelta(seconds=1)
 """How often a worker asks whether the next comparison with LiveKit is due, and its own to make."""
 _PURGE_EVERY = timedelta(minutes=1)
-_LOOKS_PER_SECOND = 20
 _LEFT_BEHIND = timedelta(seconds=10)
 
 
@@ -135,7 +134,7 @@ def compose(
     publisher = Publisher(broker)
     sender = Sender(publisher, clock)
     outbox = Outbox(store=store, publisher=sender, clock=clock)
-    looks = Looks(store=store, livekit=livekit, publisher=sender, clock=clock, pace=Pace(_LOOKS_PER_SECOND))
+    looks = Looks(store=store, livekit=livekit, publisher=sender, clock=clock, pace=Pace())
     reconciler = Reconciler(
         store=store,
         livekit=livekit,
