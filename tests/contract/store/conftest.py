@@ -1,7 +1,5 @@
 """Stores on a database of the test's own: each test runs on SQLite and on PostgreSQL."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -10,14 +8,6 @@ import pytest
 from worker.adapters.sql import SqlStore, open_store
 
 NewStore = Callable[[], Awaitable[SqlStore]]
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Poll until it holds, for ten seconds."""
-    deadline = time.monotonic() + 10
-    while not await holds():
-        assert time.monotonic() < deadline, "it did not come true within 10 s"
-        await asyncio.sleep(0.02)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 
 from deploy.servers import Postgres
 from tests.contract.store.samples import NOW
+from tests.support.polling import until
 from worker.adapters.sql import SqlStore, open_store
 from worker.application.failures import Permanent, StoreUnavailable
 from worker.application.ports import Transaction
@@ -53,13 +53,14 @@ def killed_writer(url: str) -> set[str]:
 
 
 async def eventually_ready(store: SqlStore) -> None:
-    deadline = time.monotonic() + 30
-    while True:
+    async def ready() -> bool:
         try:
-            return await store.check()
+            await store.check()
         except StoreUnavailable:
-            assert time.monotonic() < deadline, "did not recover"
-            await asyncio.sleep(0.1)
+            return False
+        return True
+
+    await until(ready)
 
 
 @pytest.fixture
@@ -131,10 +132,12 @@ async def test_connections_that_died_while_idle_are_not_noticed(own_postgres: Po
     await store.start()
     await asyncio.gather(*(store.check() for _ in range(8)))
     with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(
+        ended = admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+        ).fetchall()
+    assert ended
+    assert {done for (done,) in ended} == {True}
     await asyncio.gather(*(store.run(lambda tx: tx.seen("x")) for _ in range(8)))
     await store.close()
 
@@ -163,8 +166,7 @@ async def test_what_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> No
     await store.start()
     over = threading.Event()
     hanging = asyncio.create_task(store.run(lambda _tx: over.wait(10)))
-    while not store._lanes._queue.empty():  # noqa: ASYNC110 - a thread takes it
-        await asyncio.sleep(0.001)
+    await until(store._lanes._queue.empty)
     given_up = [asyncio.create_task(store.run(lambda tx: tx.mark_seen("m", NOW))) for _ in range(5)]
     await asyncio.sleep(0)
     for task in given_up:

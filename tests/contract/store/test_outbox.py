@@ -3,8 +3,9 @@
 import asyncio
 from dataclasses import replace
 
-from tests.contract.store.conftest import NewStore, until
+from tests.contract.store.conftest import NewStore
 from tests.contract.store.samples import NOW, SECOND, message
+from tests.support.polling import until
 from worker.adapters.sql.store import UNSENT_CLAIM
 from worker.application.ports import Store
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sized
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,14 +10,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import NullPool, create_engine
 from structlog.testing import capture_logs
 
-from tests.contract.store.conftest import NewStore, until
+from tests.contract.store.conftest import NewStore
+from tests.support.polling import until
 from worker.adapters.sql import SchemaTooNew, SqlStore, open_store
 from worker.adapters.sql.sqlite_driver import SqliteDriver
 from worker.adapters.sql.tables import metadata
-
-
-async def said(logs: Sized) -> bool:
-    return len(logs) > 0
 
 
 def sync_url(url: str) -> str:
@@ -72,7 +67,7 @@ async def test_a_start_waits_for_the_database(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/later/june.db")
     with capture_logs() as logs:
         starting = asyncio.create_task(store.start())
-        await until(partial(said, logs))
+        await until(lambda: logs)
         (tmp_path / "later").mkdir()
         await starting
     assert "later/june.db" in logs[0]["database"]
@@ -85,7 +80,7 @@ async def test_a_start_shows_no_password() -> None:
     store = open_store("postgresql://june:hush@127.0.0.1:1/june")
     with capture_logs() as logs:
         starting = asyncio.create_task(store.start())
-        await until(partial(said, logs))
+        await until(lambda: logs)
         starting.cancel()
         await asyncio.wait([starting])
     assert "127.0.0.1:1/june" in logs[0]["database"]

@@ -21,8 +21,8 @@ from tests.integration.messaging.tools import (
     message,
     quorum,
     topology,
-    until,
 )
+from tests.support.polling import until
 from tests.support.tcp_proxy import TcpProxy
 
 NAMES = [f"m{n:03d}" for n in range(200)]

@@ -23,8 +23,8 @@ from tests.integration.messaging.tools import (
     message,
     quorum,
     topology,
-    until,
 )
+from tests.support.polling import until
 
 NESTED = b"\x01kF" + struct.pack(">I", 10) + b"\x01kF" + struct.pack(">I", 3) + b"\x01kV"
 HOSTILE = {

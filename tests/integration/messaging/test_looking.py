@@ -8,6 +8,7 @@ from messaging.listen import listening
 from messaging.publisher import Publisher
 from schemas.topology import Binding
 from tests.integration.messaging.tools import EXCHANGE, QUEUE, SOON, connected, message
+from tests.support.polling import until
 
 
 async def test_browsing_leaves_a_queue_as_it_was(amqp_url: str) -> None:
@@ -57,8 +58,9 @@ async def test_who_listens_hears_what_its_bindings_bring_and_leaves_nothing(amqp
 
 async def _until_ready(amqp_url: str, wanted: int) -> None:
     """A quorum queue says how much is ready a moment after the confirm."""
-    async with asyncio.timeout(SOON.total_seconds()), connected(amqp_url) as broker:
-        while True:
-            if (await queue_counts(broker, [QUEUE]))[QUEUE] == QueueCounts(ready=wanted, consumers=0):
-                return
-            await asyncio.sleep(0.02)
+    async with connected(amqp_url) as broker:
+
+        async def is_ready() -> bool:
+            return (await queue_counts(broker, [QUEUE]))[QUEUE] == QueueCounts(ready=wanted, consumers=0)
+
+        await until(is_ready)

@@ -15,8 +15,8 @@ from tests.integration.messaging.tools import (
     message,
     quorum,
     topology,
-    until,
 )
+from tests.support.polling import until
 from tests.support.tcp_proxy import TcpProxy
 
 

@@ -14,7 +14,8 @@ from messaging.failures import BrokerUnavailable, PublishTimeout, RequestTimeout
 from messaging.message import Outgoing
 from messaging.publisher import Publisher
 from messaging.request_reply import Requester
-from tests.integration.messaging.tools import QUEUE, SOON, connected, consuming, message, until
+from tests.integration.messaging.tools import QUEUE, SOON, connected, consuming, message
+from tests.support.polling import until
 from tests.support.tcp_proxy import TcpProxy
 
 

@@ -14,7 +14,8 @@ from messaging.publisher import Publisher
 from messaging.stream import Offset, StreamReader, tail
 from messaging.topology import declare
 from schemas.topology import Binding, Queue, Topology
-from tests.integration.messaging.tools import EXCHANGE, SOON, connected, message, topology, until
+from tests.integration.messaging.tools import EXCHANGE, SOON, connected, message, topology
+from tests.support.polling import until
 from tests.support.tcp_proxy import TcpProxy
 
 LOG = "test.log"

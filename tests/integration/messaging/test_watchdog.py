@@ -9,7 +9,8 @@ from pamqp import commands
 from messaging.consumer import Consumer
 from messaging.failures import ConsumersLost
 from messaging.watchdog import Watchdog
-from tests.integration.messaging.tools import QUEUE, SOON, Keeper, connected, consuming, until
+from tests.integration.messaging.tools import QUEUE, SOON, Keeper, connected, consuming
+from tests.support.polling import until
 from tests.support.tcp_proxy import TcpProxy
 
 

@@ -1,7 +1,7 @@
 """What the tests of messaging share: a broker by URL, queues, messages, a handler that keeps what it gets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -12,6 +12,7 @@ from messaging.message import Outgoing
 from messaging.topology import declare
 from messaging.wire.properties import HeaderValue
 from schemas.topology import Binding, Exchange, Queue, Topology
+from tests.support.polling import until
 
 SOON = timedelta(seconds=10)
 EXCHANGE = "test.events"
@@ -92,13 +93,6 @@ async def consuming(consumer: Consumer) -> AsyncIterator[Consumer]:
         yield consumer
     finally:
         await consumer.stop(timedelta(seconds=2))
-
-
-async def until(condition: Callable[[], object], *, within: timedelta = SOON) -> None:
-    """Poll until the condition holds; fail after the deadline."""
-    async with asyncio.timeout(within.total_seconds()):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.01)
 
 
 async def drained(url: str, queue: str = QUEUE) -> list[str]:

@@ -12,7 +12,8 @@ import pytest
 
 from deploy.servers import ServerError, free_port, processes
 from deploy.servers.processes import NativeServer, Recipe, start
-from tests.integration.servers.toys import eventually, greets, lives, toy_recipe
+from tests.integration.servers.toys import greets, lives, toy_recipe
+from tests.support.polling import wait_until
 
 START_AND_WAIT = """
 import sys
@@ -64,7 +65,7 @@ def test_end_of_the_parent(number: signal.Signals) -> None:
         left = [int(server), int(keeper), daemon_of(Path(directory))]
         assert all(map(lives, left))
         run.send_signal(number)
-    assert eventually(lambda: not any(map(lives, left)))
+    wait_until(lambda: not any(map(lives, left)))
     assert not Path(directory).exists()
 
 
@@ -82,7 +83,7 @@ def test_a_server_that_ends_by_itself_is_noticed(toy: tuple[Recipe, int, NativeS
             return "toy has ended" in str(error) and "out of memory" in str(error)
         return False
 
-    assert eventually(noticed)
+    wait_until(noticed)
 
 
 def test_death_of_the_keeper(toy: tuple[Recipe, int, NativeServer]) -> None:
@@ -91,7 +92,7 @@ def test_death_of_the_keeper(toy: tuple[Recipe, int, NativeServer]) -> None:
     assert server._keeper is not None
     pid = server.pid
     os.kill(server._keeper.pid, signal.SIGKILL)
-    assert eventually(lambda: not lives(pid))
+    wait_until(lambda: not lives(pid))
     os.kill(daemon_of(recipe.directory), signal.SIGKILL)
 
 

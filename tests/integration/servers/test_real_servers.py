@@ -16,7 +16,8 @@ from deploy.servers.handles import Controlled
 from deploy.servers.keeper import descendants
 from deploy.servers.rabbitmq_server import version_in
 from tests.conftest import StartLiveKit
-from tests.integration.servers.toys import eventually, lives
+from tests.integration.servers.toys import lives
+from tests.support.polling import wait_until
 
 START_AND_WAIT = """
 import sys
@@ -98,7 +99,7 @@ def test_killed_run_leaves_no_broker(rabbitmq_version: RabbitMQVersion) -> None:
         names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in [broker, *others]}
         assert {"beam.smp", "epmd"} <= names
         run.kill()
-    assert eventually(lambda: not any(map(lives, [broker, *others])))
+    wait_until(lambda: not any(map(lives, [broker, *others])))
 
 
 def test_databases(postgres_server: Postgres, postgres_url: str) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,11 @@ import aio_pika
 import aiohttp
 
 from deploy.servers import free_port
+from tests.support.polling import until
 from tests.unit.webhook_ingress.tokens import KEY, SECRET, token
 
 ROOT = Path(__file__).parents[3]
 ROOM = "june room/ü*#"
-SOON_S = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Ingress:
 
     async def connected(self) -> None:
         """Wait until what it takes goes to the broker."""
-        await until(lambda: _true("ingress.ready" in self.said()))
+        await until(lambda: "ingress.ready" in self.said())
 
     async def emptied(self) -> None:
         """Wait until nothing is in the spool."""
@@ -78,17 +78,6 @@ class Ingress:
         """kill -9."""
         self.process.kill()
         await self.process.wait()
-
-
-async def _true(value: bool) -> bool:
-    return value
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Poll another process, with a deadline."""
-    async with asyncio.timeout(SOON_S):
-        while not await condition():  # noqa: ASYNC110 - it polls another process
-            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

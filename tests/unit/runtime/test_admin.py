@@ -7,6 +7,7 @@ import aiohttp
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter
 
+from deploy.servers import free_port
 from runtime.admin import Readiness, admin_app, serve_admin
 
 
@@ -61,9 +62,7 @@ async def test_metrics_are_those_of_the_registry() -> None:
 
 async def test_it_serves_while_the_block_runs() -> None:
     """The port answers inside of the block, and is free after it; port 0 serves nothing."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     async with (
         serve_admin("127.0.0.1", port, Readiness(checks={}), CollectorRegistry()),
         aiohttp.ClientSession() as session,

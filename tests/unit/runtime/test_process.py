@@ -99,8 +99,7 @@ def test_the_second_signal_ends_it_at_once() -> None:
     until_up(process)
     process.send_signal(signal.SIGTERM)
     assert process.stderr is not None
-    while "process.stopping" not in process.stderr.readline():
-        pass
+    assert any("process.stopping" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=5)
     assert process.returncode == 128 + signal.SIGINT

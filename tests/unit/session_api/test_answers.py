@@ -17,7 +17,8 @@ from messaging.failures import (
 )
 from schemas.errors import FieldProblem
 from schemas.replies import ErrorCode
-from tests.unit.session_api.tools import RESULTS, TOKENS, served, session, until
+from tests.support.polling import until
+from tests.unit.session_api.tools import RESULTS, TOKENS, served, session
 
 CREATE = {"user_id": "ann"}
 

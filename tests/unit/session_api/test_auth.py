@@ -15,7 +15,8 @@ from runtime.api_keys import Scope, read_api_keys
 from runtime.settings import ApiSettings, SettingsInvalid, load
 from session_api.auth import Caller, Keys, OpenToThisMachine
 from session_api.oidc import ALGORITHMS, IssuerTokens, caller_name, usable
-from tests.unit.session_api.tools import served, until
+from tests.support.polling import until
+from tests.unit.session_api.tools import served
 
 ISSUER, AUDIENCE = "https://login.example.org/", "june"
 SECRET = b"a secret of sixty-four bytes and more" * 2

@@ -12,7 +12,8 @@ from schemas.replies import ErrorCode
 from session_api.events.feed import Event, Feed
 from session_api.events.ids import id_of, next_of
 from session_api.events.streaming import encoded
-from tests.unit.session_api.tools import FakeLog, Served, served, session, until
+from tests.support.polling import until
+from tests.unit.session_api.tools import FakeLog, Served, served, session
 
 SOON = timedelta(seconds=5)
 JOINED, CREATED, LEFT = "june.participant.joined.v1", "june.session.created.v1", "june.participant.left.v1"
@@ -172,9 +173,9 @@ async def test_a_listener_that_does_not_read_is_let_go_with_all_that_waits_for_i
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
         writer.write(b"GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer all\r\n\r\n")
         await until(lambda: api.api._streams.taken == 1)
-        while api.api._streams.taken:
+        for _ in range(40):
             api.log.add(JOINED, pad="x" * 500_000)
-            await asyncio.sleep(0)
+        await until(lambda: not api.api._streams.taken)
         async with asyncio.timeout(10):
             received = await reader.read()
         assert received.count(b"pad") > 1

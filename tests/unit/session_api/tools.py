@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,6 +31,7 @@ from session_api.http import serve
 from session_api.metrics import Metrics
 from session_api.models import BrokerView
 from session_api.system import System
+from tests.support.polling import until
 
 Json = dict[str, Any]
 ALL = frozenset(Scope)
@@ -377,10 +378,3 @@ async def served(
         finally:
             following.cancel()
             feed.close()
-
-
-async def until(condition: Callable[[], object], *, within_s: float = 10) -> None:
-    """Poll until it holds; fail after the deadline."""
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.005)

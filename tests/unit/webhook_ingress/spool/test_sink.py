@@ -21,6 +21,7 @@ from messaging.failures import (
 )
 from messaging.message import Outgoing
 from runtime.tasks import SideTasks
+from tests.support.polling import until
 from tests.unit.webhook_ingress.spool.disks import WatchedDisk
 from webhook_ingress.sink import NotSafe, SafeSink
 from webhook_ingress.spool.delivery import Delivery, Handover
@@ -122,9 +123,7 @@ class Setup:
 
     async def until_arrived(self, *names: str) -> None:
         """With a deadline; the first copies, in this order."""
-        async with asyncio.timeout(SOON_S):
-            while self.spool.waiting:  # noqa: ASYNC110 - another thread moves it
-                await asyncio.sleep(0.005)
+        await until(lambda: not self.spool.waiting)
         assert list(dict.fromkeys(self.broker.arrived)) == list(names)
 
 
@@ -222,9 +221,7 @@ async def test_with_little_left_new_messages_wait_and_then_go_directly(tmp_path:
         broker.down = None
         await setup.put("b")
         broker.permits.release()
-        async with asyncio.timeout(SOON_S):
-            while not setup.handover.lasts:  # noqa: ASYNC110 - another thread moves it
-                await asyncio.sleep(0.001)
+        await until(lambda: setup.handover.lasts)
         written = len(setup.disk.calls)
         third = asyncio.create_task(setup.put("c"))
         broker.permits.release()

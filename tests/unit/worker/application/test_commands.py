@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.bench_worker import BenchWorker
+from tests.support.polling import until
 from worker.application.failures import StoreUnavailable
 from worker.application.ports import Transaction
 
@@ -316,9 +317,7 @@ async def test_what_comes_of_a_room_after_its_sessions_end_is_not_told(worker: B
     asked = [
         asyncio.create_task(worker.ask(type_, session_id="s1")) for type_ in ("room.get", "participant.list")
     ]
-    async with asyncio.timeout(5):
-        while worker.livekit.calls.count("ListRooms") < 2:  # noqa: ASYNC110 - the fake has nothing to wait on
-            await asyncio.sleep(0.005)
+    await until(lambda: worker.livekit.calls.count("ListRooms") == 2)
     await worker.ok("session.delete", session_id="s1")
     await worker.ok("session.create", user_id="ben", session_id="s2", room_name="r")
     worker.livekit.join("r", "ben")

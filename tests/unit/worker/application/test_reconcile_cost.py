@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from livekit.protocol.room import CreateRoomRequest
 
 from schemas.sessions import SessionOrigin
 from tests.support.bench_worker import INTERVAL, START
-from tests.support.world import World, a_talk, a_world
+from tests.support.world import World, a_talk
 from worker.application.ports import Transaction
 from worker.application.retention import Retention
 from worker.domain.model import (
@@ -24,15 +23,6 @@ from worker.domain.model import (
     SessionState,
     State,
 )
-from worker.domain.policy import Policy
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    # Leases outlast the tests: nobody takes a job here.
-    async with a_world(tmp_path, policy=Policy(lease=timedelta(days=1))) as world:
-        yield world
-
 
 # What a pass costs.
 
