@@ -25,7 +25,10 @@ log = structlog.get_logger(__name__)
 
 
 class Broker:
-    """A RabbitMQ broker. `name` is shown in its management pages, followed by what the connection is for."""
+    """A RabbitMQ broker. `name` is shown in its management pages, followed by what the connection is for.
+
+    `heartbeat`: unless the URL names one.
+    """
 
     def __init__(self, url: str, *, name: str, heartbeat: timedelta = DEFAULT_HEARTBEAT) -> None:
         """Nothing is opened before `start`. Raises ValueError for a URL that cannot be right."""

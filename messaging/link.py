@@ -104,7 +104,10 @@ class Link:
 
     async def _attempt(self) -> Connection:
         connection = await connect(
-            self._address, name=self._name, heartbeat=self._heartbeat, timeout=_CONNECT_TIMEOUT
+            self._address,
+            name=self._name,
+            heartbeat=self._address.heartbeat or self._heartbeat,
+            timeout=self._address.connection_timeout or _CONNECT_TIMEOUT,
         )
         connection.on_blocked = self._say_blocked
         try:

@@ -2,10 +2,15 @@
 
 import ssl
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+OPTIONS: Final = ("heartbeat", "connection_timeout", "cafile", "cacertfile", "certfile", "keyfile")
+"""The URL's options. `cafile` is what Python's clients call RabbitMQ's `cacertfile`."""
 _MAX_VHOST: Final = 127
+_MAX_HEARTBEAT_S: Final = 65_535
+_MAX_TIMEOUT_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +18,8 @@ class Address:
     """A broker's address and credentials.
 
     `amqps` verifies the broker's certificate: against `?cafile=` if the URL has it, else the system's
-    authorities; `?certfile=` and `?keyfile=` are our own certificate.
+    authorities; `?certfile=` and `?keyfile=` are our own certificate. `?heartbeat=` is in seconds,
+    `?connection_timeout=` in milliseconds, as in RabbitMQ's URIs; None: whoever connects decides.
     """
 
     host: str
@@ -25,6 +31,8 @@ class Address:
     cafile: str | None = None
     certfile: str | None = None
     keyfile: str | None = None
+    heartbeat: timedelta | None = None
+    connection_timeout: timedelta | None = None
 
     @classmethod
     def parse(cls, url: str) -> "Address":
@@ -32,7 +40,9 @@ class Address:
         parts = _split(url)
         if parts.scheme not in {"amqp", "amqps"}:
             raise ValueError("the broker's URL begins with amqp:// or amqps://")
-        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        options = _options(parts.query)
+        heartbeat_s = _number(options, "heartbeat", at_most=_MAX_HEARTBEAT_S)
+        timeout_ms = _number(options, "connection_timeout", at_most=_MAX_TIMEOUT_MS)
         tls = parts.scheme == "amqps"
         return cls(
             host=_host(parts.hostname or "127.0.0.1"),
@@ -41,9 +51,11 @@ class Address:
             user=unquote(parts.username or "guest"),
             password=unquote(parts.password or "guest"),
             tls=tls,
-            cafile=query.get("cafile"),
-            certfile=query.get("certfile"),
-            keyfile=query.get("keyfile"),
+            cafile=options.get("cafile") or options.get("cacertfile"),
+            certfile=options.get("certfile"),
+            keyfile=options.get("keyfile"),
+            heartbeat=None if heartbeat_s is None else timedelta(seconds=heartbeat_s),
+            connection_timeout=None if timeout_ms is None else timedelta(milliseconds=timeout_ms),
         )
 
     def tls_context(self) -> ssl.SSLContext | None:
@@ -66,6 +78,26 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         # Its text quotes the part with the password.
         raise ValueError("the broker's URL cannot be taken apart") from None
+
+
+def _options(query: str) -> dict[str, str]:
+    """One that is not known is refused: whoever wrote it counts on it."""
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for name in options:
+        if name not in OPTIONS:
+            # With an @ in it, it may be the rest of a password that was not percent-encoded.
+            shown = "" if "@" in query else f" {name!r}"
+            raise ValueError(f"unknown option{shown} in the broker's URL; there are {', '.join(OPTIONS)}")
+    return options
+
+
+def _number(options: dict[str, str], name: str, *, at_most: int) -> int | None:
+    text = options.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) <= at_most):
+        raise ValueError(f"the option {name} of the broker's URL is a whole number from 1 to {at_most}")
+    return int(text)
 
 
 def _host(name: str) -> str:

@@ -4,13 +4,13 @@ Promises: each kind refuses with a ValueError that says the rule, not the value 
 URLs that may hold a password show it in no `repr`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Secret
 
@@ -56,6 +56,17 @@ def _whole_seconds(text: str) -> timedelta:
     return timedelta(seconds=_whole(1, 10**9)(text))
 
 
+_AMQP_OPTIONS: Mapping[str, Callable[[str], object]] = {
+    "heartbeat": _whole(1, 65_535),
+    "connection_timeout": _whole(1, 3_600_000),
+    "cafile": str,
+    "cacertfile": str,
+    "certfile": str,
+    "keyfile": str,
+}
+"""With what each refuses."""
+
+
 def _flag(text: str) -> bool:
     word = text.lower()
     if word not in _YES | _NO:
@@ -82,6 +93,23 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     return parts.scheme in schemes and bool(parts.hostname) and port_is_fine
+
+
+def _amqp_url(url: SecretUrl) -> SecretUrl:
+    """One whose options mean something to June: what nobody heeds, whoever wrote it counts on."""
+    query = urlsplit(_url("amqp", "amqps")(url).get_secret_value()).query
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in _AMQP_OPTIONS:
+            # With an @ in it, it may be the rest of a password that was not percent-encoded.
+            shown = "" if "@" in query else f" {name!r}"
+            raise ValueError(
+                f"has an option{shown} that June does not know; there are {', '.join(_AMQP_OPTIONS)}"
+            )
+        try:
+            _AMQP_OPTIONS[name](value)
+        except ValueError as error:
+            raise ValueError(f"its option {name} {error}") from None
+    return url
 
 
 def _database_url(url: SecretUrl) -> SecretUrl:
@@ -119,7 +147,7 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Days = Annotated[timedelta, BeforeValidator(lambda text: timedelta(days=_whole(1, 36_500)(text)))]
 WholeSeconds = Annotated[timedelta, BeforeValidator(_whole_seconds)]
-AmqpUrl = Annotated[SecretUrl, AfterValidator(_url("amqp", "amqps"))]
+AmqpUrl = Annotated[SecretUrl, AfterValidator(_amqp_url)]
 HttpUrl = Annotated[SecretUrl, AfterValidator(_url("http", "https"))]
 LiveKitUrl = Annotated[SecretUrl, AfterValidator(_url("ws", "wss", "http", "https"))]
 DatabaseUrl = Annotated[SecretUrl, AfterValidator(_database_url)]

@@ -112,8 +112,9 @@ class AmqpSettings(Settings):
     amqp_url: AmqpUrl = setting(
         "JUNE_AMQP_URL",
         "RabbitMQ, `amqp://` or `amqps://`. User, password and virtual host are percent-encoded. With `amqps://` the"
-        " system's authorities must know the broker, or those of `?cafile=<PEM file>`; `&certfile=` and `&keyfile=` are"
-        " our own certificate",
+        " system's authorities must know the broker, or those of `?cafile=<PEM file>` (or `cacertfile`); `certfile` and"
+        " `keyfile` are our own certificate. `heartbeat` (seconds, 10; a broker that hangs is given up after two) and"
+        " `connection_timeout` (milliseconds, 10000) are as in RabbitMQ's URIs. Any other option is refused",
         default="amqp://guest:guest@127.0.0.1:5672/",
     )
 

@@ -44,6 +44,12 @@ def test_defaults_are_those_of_the_contract() -> None:
         ({"JUNE_AMQP_URL": "http://me:hush@host/"}, "JUNE_AMQP_URL: must be a URL that begins with amqp://"),
         ({"JUNE_AMQP_URL": "amqp://me:hush@host:port/"}, "JUNE_AMQP_URL: must be"),
         ({"JUNE_AMQP_URL": "amqp://me:hush@host..name/"}, "JUNE_AMQP_URL: must be"),
+        (
+            {"JUNE_AMQP_URL": "amqp://me:hush@h/?hartbeat=5"},
+            "JUNE_AMQP_URL: has an option 'hartbeat' that June",
+        ),
+        ({"JUNE_AMQP_URL": "amqp://me:hush@h/?heartbeat=0"}, "JUNE_AMQP_URL: its option heartbeat must be a"),
+        ({"JUNE_AMQP_URL": "amqp://me:1?hush=2@h/"}, "JUNE_AMQP_URL: has an option that June does not know"),
         ({"JUNE_INGRESS_HOST": "http://x"}, "JUNE_INGRESS_HOST: must be the name or the address"),
         ({"JUNE_LOG_LEVEL": "loud"}, "JUNE_LOG_LEVEL: must be one of"),
     ],
