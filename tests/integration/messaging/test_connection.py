@@ -70,11 +70,10 @@ async def test_the_url_says_how_soon_a_broker_that_hangs_is_given_up(amqp_url: s
     """Two of its heartbeats after it fell silent, and after its time-out when it does not even begin."""
     async with TcpProxy.before(amqp_url) as proxy:
         url = proxy.url(amqp_url) + "?heartbeat=1&connection_timeout=300"
-        soon = timedelta(seconds=5)
         with capture_logs() as logs:
             async with connected(url):
                 proxy.hang()
-                await until(lambda: "broker.waiting" in {line["event"] for line in logs}, within=soon)
+                await until(lambda: "broker.waiting" in {line["event"] for line in logs}, within_s=5)
                 waited = next(line for line in logs if line["event"] == "broker.waiting")
                 proxy.go_on()
         assert waited["error"] == "TimeoutError"

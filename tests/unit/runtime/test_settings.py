@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.settings import IngressSettings, SettingsInvalid, WorkerSettings, load
+from runtime.settings import DatabaseSettings, IngressSettings, SettingsInvalid, WorkerSettings, load
 from runtime.settings.page import render
 
 KEYS = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "a-secret-of-some-length"}
@@ -163,7 +163,6 @@ def test_no_secret_is_in_any_repr(tmp_path: Path) -> None:
         ("amqp://june:a hush@rabbit/", "amqp://june:***@rabbit/"),
         ("amqp://june@corp:hush@rabbit/", "amqp://june@corp:***@rabbit/"),
         ("amqp://june:hu@hush@rabbit/", "amqp://june:***@rabbit/"),
-        ("amqps://june:hush@rabbit/?PASSWORD=hush", "amqps://june:***@rabbit/?PASSWORD=***"),
         ("amqp://rabbit:5672/v", "amqp://rabbit:5672/v"),
     ],
 )
@@ -172,6 +171,13 @@ def test_a_password_of_any_characters_is_hidden(url: str, shown: str) -> None:
     settings = load(IngressSettings, {**KEYS, "JUNE_AMQP_URL": url})
     assert str(settings.amqp_url) == shown
     assert "hush" not in f"{settings!r} {settings.model_dump()}"
+
+
+def test_a_password_among_the_options_is_hidden() -> None:
+    """However it is spelled."""
+    url = "postgresql://june:hush@host/june?PASSWORD=hush"
+    settings = load(DatabaseSettings, {"JUNE_DATABASE_URL": url})
+    assert str(settings.database_url) == "postgresql://june:***@host/june?PASSWORD=***"
 
 
 def test_the_page_of_settings_is_up_to_date() -> None:
