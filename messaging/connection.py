@@ -45,6 +45,11 @@ class Broker:
         """Both connections are up."""
         return self.publishing.connected and self.consuming.connected
 
+    async def trouble(self) -> str | None:
+        """Why it cannot be used now, in a sentence; None when it can. Takes less than a second."""
+        publishing, consuming = await asyncio.gather(self.publishing.trouble(), self.consuming.trouble())
+        return publishing or consuming
+
     @property
     def blocked(self) -> str | None:
         """Why the broker takes no messages at the moment (an alarm), in its own words; else None."""

@@ -6,6 +6,7 @@ password. Whoever needs the connection asks for it with a patience, and gets Bro
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -17,6 +18,8 @@ from messaging.wire.connection import Connection, connect
 from messaging.wire.errors import ConnectionLost, WireError
 
 _CONNECT_TIMEOUT: Final = timedelta(seconds=10)
+_SILENCE: Final = timedelta(seconds=1)
+_ANSWER: Final = timedelta(seconds=0.7)
 _LOG_EVERY: Final = timedelta(seconds=3)
 _FIRST_DELAY: Final = timedelta(milliseconds=100)
 _LAST_DELAY: Final = timedelta(seconds=2)
@@ -38,6 +41,7 @@ class Link:
         self._up = asyncio.Event()
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._question: asyncio.Task[None] | None = None
         self._last_log = float("-inf")
 
     @property
@@ -49,6 +53,26 @@ class Link:
     def blocked(self) -> str | None:
         """Why the broker takes nothing at the moment (an alarm of memory or disk), in its own words."""
         return self._connection.blocked if self._connection is not None else None
+
+    async def trouble(self) -> str | None:
+        """Why the broker cannot be used now, in a sentence; None when it can. Takes less than a second.
+
+        One from which nothing came for a second is asked for something: the heartbeat would notice a hang much later.
+        """
+        if (connection := self._connection) is None or not self.connected:
+            return "not connected to RabbitMQ"
+        if connection.blocked is not None:
+            return f"RabbitMQ takes no messages: {connection.blocked}"
+        if connection.silent_s > _SILENCE.total_seconds() and not await self._answers(connection):
+            return f"RabbitMQ has not answered for {connection.silent_s:.0f} s"
+        return None
+
+    async def _answers(self, connection: Connection) -> bool:
+        """Whether anything comes from it now. One question at a time, however many ask and however long it takes."""
+        if self._question is None or self._question.done():
+            self._question = asyncio.create_task(_ask(connection), name=f"amqp question {self._name}")
+        await asyncio.wait({self._question}, timeout=_ANSWER.total_seconds())
+        return connection.is_open and connection.silent_s <= _SILENCE.total_seconds()
 
     def start(self) -> None:
         """Begin to connect, in the background. Idempotent."""
@@ -82,6 +106,8 @@ class Link:
         self._up.clear()
         if self._connection is not None:
             await self._connection.close()
+        if self._question is not None:
+            await asyncio.wait([self._question])
 
     async def _supervise(self) -> None:
         while True:
@@ -135,3 +161,9 @@ class Link:
         self._up.clear()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.critical("broker.supervisor_died", link=self._name, exc_info=error)
+
+
+async def _ask(connection: Connection) -> None:
+    """Something that a broker answers at once, whatever else it does. Returns when it did, or never will."""
+    with suppress(WireError, TimeoutError):
+        (await connection.open_channel()).abandon("it was a question")

@@ -118,13 +118,11 @@ async def _connected(broker: Broker, requester: Requester, feed: Feed) -> None:
             await asyncio.sleep(_TRY_AGAIN_S)
 
 
-def not_ready(broker: Broker, requester: Requester) -> str | None:
+async def not_ready(broker: Broker, requester: Requester) -> str | None:
     """Why requests cannot be carried out; None when they can."""
-    if not broker.connected:
-        return "not connected to RabbitMQ"
-    if not requester.ready:
-        return "no answers can reach us yet"
-    return f"RabbitMQ takes no messages: {broker.blocked}" if broker.blocked else None
+    if (trouble := await broker.trouble()) is not None:
+        return trouble
+    return None if requester.ready else "no answers can reach us yet"
 
 
 if __name__ == "__main__":

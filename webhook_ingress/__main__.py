@@ -120,22 +120,18 @@ async def _repair(broker: Broker) -> None:
         log.error("topology.not_repaired", error=str(error))
 
 
-def _broker_problem(broker: Broker) -> str | None:
-    if not broker.publishing.connected:
-        return "not connected to RabbitMQ"
-    return f"RabbitMQ takes no messages: {broker.blocked}" if broker.blocked else None
-
-
 async def _not_ready(broker: Broker, spool: Spool) -> str | None:
     """What goes into the spool behind others cannot go to the broker, so then the spool alone decides."""
-    problem = await spool.problem()
-    if problem is None or (not spool.waiting and _broker_problem(broker) is None):
+    if (problem := await spool.problem()) is None:
         return None
-    return f"{problem}; {_broker_problem(broker) or 'what is in it is being delivered'}"
+    trouble = await broker.publishing.trouble()
+    if trouble is None and not spool.waiting:
+        return None
+    return f"{problem}; {trouble or 'what is in it is being delivered'}"
 
 
 def _info(broker: Broker, spool: Spool) -> dict[str, Check]:
-    return {"broker": lambda: _broker_problem(broker), "spool": spool.problem}
+    return {"broker": broker.publishing.trouble, "spool": spool.problem}
 
 
 if __name__ == "__main__":

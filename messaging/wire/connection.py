@@ -70,6 +70,11 @@ class Connection(asyncio.Protocol):
         return not self.lost.done()
 
     @property
+    def silent_s(self) -> float:
+        """For how long nothing has come from the broker, heartbeats included."""
+        return self._loop.time() - self._heard
+
+    @property
     def congested(self) -> bool:
         """True while the broker does not read what we write: an alarm, a hang, or plain load."""
         return not self._flow.is_set()

@@ -106,7 +106,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
         url=settings.livekit_ws_url.get_secret_value(), key=keys.signing_key, secret=keys.signing_secret
     )
     readiness = Readiness(
-        checks={"broker": lambda: _broker_reason(broker), "store": lambda: _reason(store.check)},
+        checks={"broker": broker.trouble, "store": lambda: _reason(store.check)},
         info={"livekit": lambda: _reason(livekit.check)},
     )
     async with AsyncExitStack() as stack:
@@ -277,12 +277,6 @@ async def _sweep(outbox: Outbox) -> int:
         SWEPT.inc(swept)
         log.warning("outbox.swept", messages=swept)
     return swept
-
-
-def _broker_reason(broker: Broker) -> str | None:
-    if not broker.connected:
-        return "RabbitMQ cannot be reached"
-    return None if broker.blocked is None else f"RabbitMQ takes no messages: {broker.blocked}"
 
 
 async def _reason(check: Callable[[], Awaitable[None]]) -> str | None:

@@ -79,6 +79,31 @@ async def test_the_url_says_how_soon_a_broker_that_hangs_is_given_up(amqp_url: s
         assert waited["error"] == "TimeoutError"
 
 
+async def test_a_broker_that_hangs_is_told_long_before_it_is_given_up(amqp_url: str) -> None:
+    """It is asked when nothing has come from it for a second: one question, however many want to know."""
+    async with TcpProxy.before(amqp_url) as proxy, connected(proxy.url(amqp_url)) as broker:
+        assert await broker.trouble() is None
+        links = broker.publishing, broker.consuming
+        connections = [await link.connection(patience=SOON) for link in links]
+        await until(lambda: min(each.silent_s for each in connections) > 1)
+        assert await broker.trouble() is None
+        await until(lambda: not any(each._channels for each in connections))
+        proxy.hang()
+        await until(lambda: min(each.silent_s for each in connections) > 1)
+        async with asyncio.timeout(2):
+            told = await asyncio.gather(*(link.trouble() for link in links for _ in range(10)))
+            told += await asyncio.gather(*(link.trouble() for link in links))
+        assert all(each is not None and each.startswith("RabbitMQ has not answered for ") for each in told)
+        assert [len(each._channels) for each in connections] == [1, 1]
+        assert broker.connected
+        proxy.go_on()
+        await until(lambda: max(each.silent_s for each in connections) < 1)
+        assert await broker.trouble() is None
+        await proxy.refuse()
+        await until(lambda: not broker.connected)
+        assert await broker.trouble() == "not connected to RabbitMQ"
+
+
 async def test_many_cuts_lose_nothing(amqp_url: str) -> None:
     """Over many cut connections, what was confirmed is delivered, at least once and in order of first arrival."""
     seen: list[str] = []
