@@ -30,7 +30,8 @@ def register(app: App, world: World) -> None:
     def doctor(*, as_json: Json = False) -> int:
         """Check settings, RabbitMQ, LiveKit, its webhooks, the database and the spool; say how to mend each.
 
-        For the webhooks a room is made in LiveKit, and closed. Policies are seen by RabbitMQ's management API, where
+        For the webhooks a room `june-doctor-…` is made in LiveKit, and closed; where rooms of others are adopted, it
+        stays in the list of sessions as an ended one. Policies are seen by RabbitMQ's management API, where
         JUNE_RABBITMQ_MANAGEMENT_URL says where that is. Exit code 1 when something is wrong.
 
         **Examples**
