@@ -110,6 +110,8 @@ def flag(**more: Any) -> Parameter:
     return Parameter(negative="", show_default=False, **more)
 
 
+Wish = Annotated[bool | None, Parameter(n_tokens=0)]
+"""`--it`, `--no-it`, or neither: then June decides. Without `n_tokens` shells would wait for a value of it."""
 Positive = Parameter(validator=_positive)
 """Of a number: of seconds, or of things."""
 Json = Annotated[bool, flag(name="--json", help="Print JSON lines.")]

@@ -10,7 +10,7 @@ from cli.asking import DEFAULT_TIMEOUT_S, Result, ask
 from cli.failures import usage
 from cli.help import CONVERSATIONS
 from cli.output import Column, Thing, moment
-from cli.world import Json, Positive, TimeoutS, World, flag
+from cli.world import Json, Positive, TimeoutS, Wish, World, flag
 from schemas.commands import SessionCreate, SessionDelete, SessionGet, SessionList
 
 HELP = """\
@@ -64,10 +64,10 @@ def _create(app: App, world: World) -> None:
         empty_timeout_s: int | None = None,
         departure_timeout_s: int | None = None,
         max_participants: int | None = None,
-        stt: bool | None = None,
+        stt: Wish = None,
         language: str | None = None,
-        ai: bool | None = None,
-        speak: bool | None = None,
+        ai: Wish = None,
+        speak: Wish = None,
         agent: Annotated[list[str] | None, Parameter(negative="")] = None,
         idempotency_key: IdempotencyKey = None,
         as_json: Json = False,
