@@ -2,7 +2,8 @@
 
 Promises: commands are handled side by side, so that a slow one delays no other. A command without `reply_to` is carried
 out all the same: when something is down it comes back by the retry queue, and when it is wrong it is dead-lettered. An
-answer that its queue does not take is given up, so that no asker's full queue holds up the others.
+answer that its queue does not take is given up, so that no asker's full queue holds up the others; a command that could
+not be read is then dead-lettered, for nobody was told of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 
 import structlog
 
@@ -23,7 +25,7 @@ from messaging.settlement import backoff
 from messaging.wire.properties import HeaderValue, encode_table
 from schemas.commands import COMMANDS as COMMAND_TYPES
 from schemas.envelope import CONTENT_TYPE
-from schemas.replies import ErrorCode, ReplyOk
+from schemas.replies import ErrorCode, ReplyError, ReplyOk
 from schemas.topology import COMMANDS_RETRY_QUEUE
 from worker.adapters.amqp.dead import DeadLetters
 from worker.application.commands.executor import Answered, Commands
@@ -46,6 +48,16 @@ _REPLY_TRIES = 5
 """So often a queue may refuse an answer, over about a second and a half."""
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 """What a datetime holds, in epoch milliseconds."""
+
+
+class _Sent(Enum):
+    """What became of a message."""
+
+    TAKEN = auto()
+    GIVEN_UP = auto()
+    """Its queue is not there, or takes nothing."""
+    NOT_OURS = auto()
+    """The delivery behind it is somebody else's by now."""
 
 
 class CommandHandler:
@@ -93,16 +105,19 @@ class CommandHandler:
         elif error.retryable:
             await self._later(delivery)
         else:
-            MESSAGES.labels("command", Result.DEAD).inc()
-            said = "; ".join(f"{detail.field} {detail.problem}" for detail in error.details)
-            text = f"{error.message}: {said}" if said else error.message
-            await self._dead_letters.put(
-                delivery,
-                as_it_came=_as_it_came(delivery.message),
-                reason=error.code,
-                error=text,
-                attempts=_attempts(delivery.message) + 1,
-            )
+            await self._set_aside(delivery, error)
+
+    async def _set_aside(self, delivery: Delivery, error: ReplyError) -> None:
+        MESSAGES.labels("command", Result.DEAD).inc()
+        said = "; ".join(f"{detail.field} {detail.problem}" for detail in error.details)
+        text = f"{error.message}: {said}" if said else error.message
+        await self._dead_letters.put(
+            delivery,
+            as_it_came=_as_it_came(delivery.message),
+            reason=error.code,
+            error=text,
+            attempts=_attempts(delivery.message) + 1,
+        )
 
     async def _reply(self, delivery: Delivery, answered: Answered) -> None:
         incoming = delivery.message
@@ -118,7 +133,10 @@ class CommandHandler:
             else incoming.correlation_id,
             timestamp=datetime.now(UTC),
         )
-        if await self._publish(delivery, reply, refusals=_REPLY_TRIES):
+        sent = await self._publish(delivery, reply, refusals=_REPLY_TRIES)
+        if sent is _Sent.GIVEN_UP and answered.error is not None and not answered.readable:
+            await self._set_aside(delivery, answered.error)
+        elif sent is not _Sent.NOT_OURS:
             MESSAGES.labels("command", Result.HANDLED).inc()
             delivery.ack()
 
@@ -142,13 +160,14 @@ class CommandHandler:
                 _KEY_HEADER: _routing_key(incoming),
             },
         )
-        if await self._publish(delivery, again):
+        if await self._publish(delivery, again) is not _Sent.NOT_OURS:
             MESSAGES.labels("command", Result.RETRIED).inc()
             delivery.ack()
 
-    async def _publish(self, delivery: Delivery, message: Outgoing, *, refusals: int | None = None) -> bool:
-        """Whether the delivery is to be acked; waits out the broker's trouble for as long as it is ours, but no more
-        than so many refusals of one queue, if they are bounded."""
+    async def _publish(self, delivery: Delivery, message: Outgoing, *, refusals: int | None = None) -> _Sent:
+        """Waits out the broker's trouble for as long as the delivery is ours, but no more than so many refusals of one
+        queue, if they are bounded.
+        """
         tries = 0
         while delivery.current:
             tries += 1
@@ -156,16 +175,16 @@ class CommandHandler:
                 await self._publisher.publish(message, timeout=_TIMEOUT)
             except (Unroutable, Unsendable) as error:
                 log.warning("reply.nobody_there", command=delivery.message.message_id, error=str(error))
-                return True
+                return _Sent.GIVEN_UP
             except PublishError as error:
                 if isinstance(error, Refused) and tries == refusals:
                     log.warning("reply.not_taken", command=delivery.message.message_id, error=str(error))
-                    return True
+                    return _Sent.GIVEN_UP
                 log.warning("reply.postponed", command=delivery.message.message_id, error=str(error))
                 await asyncio.sleep(backoff(tries).total_seconds())
                 continue
-            return True
-        return False
+            return _Sent.TAKEN
+        return _Sent.NOT_OURS
 
 
 def _own_headers(incoming: Incoming) -> dict[str, HeaderValue]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from messaging.failures import BrokerUnavailable, PublishError, Refused, Unrouta
 from messaging.message import Incoming, Outgoing
 from messaging.publisher import Publisher
 from messaging.wire.properties import HeaderValue
+from schemas.replies import ErrorCode, ReplyError
 from worker.adapters.amqp import commands
 from worker.adapters.amqp.commands import CommandHandler
 from worker.adapters.amqp.dead import DeadLetters
@@ -23,24 +25,31 @@ from worker.application.commands.executor import Answered, Commands
 NOW = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
 NOW_MS = round(NOW.timestamp() * 1000)
 
+DONE = Answered(
+    command_id="c-1",
+    reply_id="r-1",
+    reply=b"{}",
+    type="june.session.list.v1",
+    session_id=None,
+    error=None,
+    readable=True,
+)
+NOT_FOUND = replace(DONE, error=ReplyError.of(ErrorCode.NOT_FOUND, "no such session"))
+UNREADABLE = replace(
+    DONE, error=ReplyError.of(ErrorCode.INVALID_ARGUMENT, "the body is not JSON"), readable=False
+)
+
 
 class Answers:
     """In place of the use cases: gives one answer, and keeps the deadlines."""
 
-    def __init__(self) -> None:
+    def __init__(self, answered: Answered) -> None:
+        self._answered = answered
         self.deadlines: list[datetime | None] = []
 
-    async def execute(self, body: bytes, *, deadline: datetime | None) -> Answered:
+    async def execute(self, _body: bytes, *, deadline: datetime | None) -> Answered:
         self.deadlines.append(deadline)
-        return Answered(
-            command_id="c-1",
-            reply_id="r-1",
-            reply=body,
-            type="june.session.list.v1",
-            session_id=None,
-            error=None,
-            readable=True,
-        )
+        return self._answered
 
 
 class Broker:
@@ -96,13 +105,20 @@ def delivery(
     return Delivery(message.body, lambda: message, tag=1, origin=Channel())
 
 
-async def handle(broker: Broker, *deliveries: Delivery) -> Answers:
+class Stopped:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        return NOW
+
+
+async def handle(broker: Broker, *deliveries: Delivery, answered: Answered = DONE) -> Answers:
     """Have them handled: the use cases that were asked."""
-    answers = Answers()
+    answers = Answers(answered)
     handler = CommandHandler(
         commands=cast("Commands", answers),
         publisher=cast("Publisher", broker),
-        dead_letters=cast("DeadLetters", None),
+        dead_letters=DeadLetters(cast("Publisher", broker), Stopped()),
     )
     for each in deliveries:
         await handler([each])
@@ -142,6 +158,37 @@ async def test_an_answer_to_nobody_is_settled_at_once() -> None:
     asked = delivery()
     await handle(broker, asked)
     assert (broker.tries, asked.verdict) == (1, Verdict.ACK)
+
+
+@pytest.mark.parametrize("answered", [DONE, NOT_FOUND])
+async def test_a_command_that_was_read_needs_nobody_who_waits(answered: Answered) -> None:
+    """Whoever asked is gone: what was done stays done, and what was refused changed nothing."""
+    broker = Broker(Unroutable("no queue"))
+    await handle(broker, delivery(), answered=answered)
+    assert broker.sent == []
+
+
+@pytest.mark.parametrize("failures", [[Unroutable("no queue")], [Refused("full")] * 5], ids=["gone", "full"])
+async def test_an_unreadable_command_is_answered_or_dead_lettered(failures: list[PublishError]) -> None:
+    """One whose answer reaches nobody is not lost without a trace."""
+    broker = Broker(*failures)
+    asked = delivery()
+    await handle(broker, asked, answered=UNREADABLE)
+    (dead,) = broker.sent
+    assert (dead.exchange, dead.headers["reason"], dead.headers["error"], dead.headers["attempts"]) == (
+        "june.dead",
+        "invalid_argument",
+        "the body is not JSON",
+        1,
+    )
+    assert asked.verdict is Verdict.ACK
+
+
+async def test_an_unreadable_command_that_was_answered_is_no_dead_letter() -> None:
+    """Its sender knows."""
+    broker = Broker()
+    await handle(broker, delivery(), answered=UNREADABLE)
+    assert [one.routing_key for one in broker.sent] == ["answers"]
 
 
 def deadlines() -> Sequence[tuple[Any, datetime | None]]:
