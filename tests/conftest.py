@@ -59,10 +59,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     names = {name for item in session.items for name in support.needed(item)}
-    inventory.prepare(names, chosen_versions(), _progress(session.config))
+    inventory.prepare(names, chosen_versions(), on_terminal(session.config))
 
 
-def _progress(config: pytest.Config) -> Progress:
+def on_terminal(config: pytest.Config) -> Progress:
     """Lines that reach the terminal, whatever pytest captures."""
 
     def say(line: str) -> None:
@@ -76,7 +76,7 @@ def _progress(config: pytest.Config) -> Progress:
 @pytest.fixture(scope="session")
 def progress(pytestconfig: pytest.Config) -> Progress:
     """Says something on the terminal while a test waits for a server."""
-    return _progress(pytestconfig)
+    return on_terminal(pytestconfig)
 
 
 @pytest.fixture(scope="session", params=chosen_versions(), ids=lambda version: f"rabbitmq-{version}")
@@ -96,6 +96,14 @@ def rabbitmq_server(rabbitmq_version: RabbitMQVersion, progress: Progress) -> It
 @pytest.fixture
 def amqp_url(rabbitmq_server: RabbitMQ) -> Iterator[str]:
     """A vhost for this test alone, deleted afterwards."""
+    url = rabbitmq_server.new_vhost()
+    yield url
+    rabbitmq_server.delete_vhost(url)
+
+
+@pytest.fixture(scope="module")
+def module_amqp_url(rabbitmq_server: RabbitMQ) -> Iterator[str]:
+    """A vhost that the tests of a module share, deleted afterwards."""
     url = rabbitmq_server.new_vhost()
     yield url
     rabbitmq_server.delete_vhost(url)

@@ -98,7 +98,6 @@ class Feed:
     async def run(self) -> None:
         """Follow the log until cancelled, from its end at this moment. Raises BrokerUnavailable at the start."""
         self._end = await self._log.tail()
-        self._tell()
         messages = self._log.read(self._end, ahead=_AHEAD)
         try:
             async for offset, message in messages:
@@ -173,10 +172,6 @@ class Feed:
         self._end = event.offset + 1
         while len(self._recent) > self._kept_events or self._bytes > self._kept_bytes:
             self._bytes -= len(self._recent.popleft().body)
-        self._tell()
-
-    def _tell(self) -> None:
-        """Wake whoever waits: there is news, or a first place to begin at."""
         self._news.set()
         if not self.closed:
             self._news = asyncio.Event()

@@ -11,16 +11,13 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 
 from tests.e2e.client import Client, Inbox, Received
 from tests.e2e.installation import JUNE_SENDS, Installation
-from tests.e2e.stories import JOB, START, STOP, room_name, told
+from tests.e2e.names import AI_CANCEL, JOB, SPEAK, START, STOP, TTS_CANCEL, TURN, TURN_OVER
+from tests.e2e.stories import told
 from tests.e2e.webhooks import RoomStory, microphone, person
-
-ADDED, TURN, AI_CANCEL = "june.transcript.added.v1", "june.ai.turn.v1", "june.ai.cancel.v1"
-SPEAK, TTS_CANCEL, TURN_OVER = "june.tts.speak.v1", "june.tts.cancel.v1", "june.turn.completed.v1"
 
 
 class Call:
@@ -28,7 +25,7 @@ class Call:
 
     def __init__(self, june: Installation, client: Client, inbox: Inbox) -> None:
         self._june, self._client, self._inbox = june, client, inbox
-        self.story, self.ann, self.mic = RoomStory(room_name()), person("ann", name="Ann"), microphone()
+        self.story, self.ann, self.mic = RoomStory(), person("ann", name="Ann"), microphone()
 
     async def begin(self, **session: Any) -> dict[str, Any]:
         """Ann is there and speaks, in a session as it is asked for or else an adopted one: her job."""
@@ -147,11 +144,6 @@ async def asked(call: Call, text: str = "hello") -> tuple[dict[str, Any], dict[s
 
 
 # What messages say.
-
-
-def moment(text: str) -> datetime:
-    """A time on the wire."""
-    return datetime.fromisoformat(text)
 
 
 def stop(attempt: int | None, instance: str | None, reason: str = "superseded") -> dict[str, Any]:

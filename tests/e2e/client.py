@@ -267,6 +267,11 @@ def fields(error: Mapping[str, Any]) -> list[str]:
     return [detail["field"] for detail in error["details"]]
 
 
+def of_session(session_id: str, type_: str) -> Callable[[Received], bool]:
+    """Whether a message has this type and is about this session."""
+    return lambda one: one.type == type_ and one.envelope["subject"] == session_id
+
+
 def types(messages: Iterable[Received]) -> list[str]:
     """Their types, in order."""
     return [one.type for one in messages]

@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from cli.main import run
-from cli.world import World
 from tests.e2e.processes import ROOT, without_ours
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ran:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> list[Any]:
-        """Its lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def only(self) -> Any:
-        """Its one line, of a command that must succeed."""
-        assert self.code == 0, self
-        (thing,) = self.json
-        return thing
+from tests.support.command_line import Ran, ran
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +22,7 @@ class June:
 
     async def __call__(self, *arguments: str) -> Ran:
         """Run it to its end, in a thread with a loop of its own: a process for each would take seconds."""
-        out, err = io.StringIO(), io.StringIO()
-        world = World(env=self.env, out=out, err=err)
-        code = await asyncio.to_thread(run, arguments, world)
-        return Ran(code=code, out=out.getvalue(), err=err.getvalue())
+        return await asyncio.to_thread(ran, arguments, env=self.env)
 
     @asynccontextmanager
     async def running(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:

@@ -13,12 +13,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.conftest import _progress
-from tests.e2e.fixtures import client, inbox, install, june
+from tests.conftest import on_terminal
+from tests.e2e.fixtures import call, client, http, inbox, install, installation, june, settings
 from tests.support.browser import chromium, prepare
 from tests.support.page_api import KEY, PageApi, serving
 
-__all__ = ["client", "inbox", "install", "june"]  # fixtures of processes, for all tests of this folder
+# Fixtures of processes, for all tests of this folder.
+__all__ = ["call", "client", "http", "inbox", "install", "installation", "june", "settings"]
 
 Visit = Callable[..., Awaitable[Page]]
 
@@ -27,7 +28,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     if any("browser" in getattr(item, "fixturenames", ()) for item in session.items):
-        prepare(_progress(session.config))
+        prepare(on_terminal(session.config))
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -19,11 +19,11 @@ from typing import Self
 
 from deploy.servers.install import InstallError, debian_packages
 from deploy.servers.progress import Progress
+from tests.support.polling import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BUILT_WITHIN_S = 400
 DRAINED_WITHIN_S = 10
-STARTED_WITHIN_S = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +41,12 @@ class Program:
 
     async def taking(self) -> Self:
         """Wait until it takes jobs."""
-        async with asyncio.timeout(STARTED_WITHIN_S):
-            while " takes june." not in self.said:
-                assert self.process.poll() is None, self.said
-                await asyncio.sleep(0.05)
+        await until(self._takes)
         return self
+
+    def _takes(self) -> bool:
+        assert self.process.poll() is None, self.said
+        return " takes june." in self.said
 
     async def drain(self) -> None:
         """SIGTERM: it gives back what it has, and exits 0."""
@@ -110,17 +111,23 @@ def build(language: str, folder: Path, progress: Progress) -> Programs:
     if language == "node":
         debian_packages(("nodejs", "npm"), lambda: _found("npm"), progress)
         shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
-        _run(("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"), folder)
+        run(("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"), folder)
     else:
-        go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-        if go is None:
-            raise InstallError("the samples in Go need Go 1.22 or later: install it")
-        _run((go, "vet", "./..."), source)
-        _run((go, "build", "-mod=readonly", "-o", f"{folder}/", "./..."), source)
+        run((go(), "vet", "./..."), source)
+        run((go(), "build", "-mod=readonly", "-o", f"{folder}/", "./..."), source)
     return Programs(language=language, folder=folder)
 
 
-def _run(command: tuple[str, ...], folder: Path) -> None:
+def go() -> str:
+    """Where it is; raises `InstallError` where it is not."""
+    found = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if found is None:
+        raise InstallError("what is written in Go needs Go 1.22 or later: install it")
+    return found
+
+
+def run(command: tuple[str, ...], folder: Path) -> None:
+    """Part of a build; it must succeed."""
     done = subprocess.run(
         command,
         cwd=folder,

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
+import jwt
 
 from deploy.servers import free_port
 from tests.e2e.processes import Part, Parts
@@ -28,6 +29,11 @@ class Installation:
     webhook: LiveKitPost
     ingress: Part
     workers: list[Part]
+
+    def claims(self, token: str) -> dict[str, Any]:
+        """What a token says, once its signature is verified."""
+        found: dict[str, Any] = jwt.decode(token, self.livekit.api_secret, algorithms=["HS256"])
+        return found
 
 
 class Install(Protocol):

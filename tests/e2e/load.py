@@ -18,10 +18,11 @@ import aiohttp
 
 from tests.e2e.client import Client, command
 from tests.e2e.installation import Installation
-from tests.e2e.stories import conversation, room_name
+from tests.e2e.names import CREATE
+from tests.e2e.stories import conversation
 from tests.e2e.webhooks import Body, RoomStory
+from tests.support.polling import until
 
-CREATE = "june.session.create.v1"
 PAUSE_S = 0.1
 """Between two rooms or creates of one actor: the machine is shared with what is tested."""
 
@@ -38,9 +39,7 @@ class Load:
     async def more_rooms(self, count: int) -> None:
         """Go on until so many more rooms are done."""
         wanted = len(self.plans) + count
-        async with asyncio.timeout(60):
-            while len(self.plans) < wanted:  # noqa: ASYNC110 - the load is what is waited for
-                await asyncio.sleep(0.02)
+        await until(lambda: len(self.plans) >= wanted, within_s=60, what=f"{count} more rooms")
 
 
 @asynccontextmanager
@@ -59,7 +58,7 @@ async def under_load(june: Installation, client: Client, *, side_by_side: int = 
 
 async def _rooms(june: Installation, load: Load, over: asyncio.Event, dice: random.Random) -> None:
     while not over.is_set():
-        story = RoomStory(room_name())
+        story = RoomStory()
         plan, voices = conversation(story, dice)
         for body in plan:
             await deliver(june, body)

@@ -1,6 +1,11 @@
 """What the contract says that June's messages hold: field by field, copied from its tables and not from the code."""
 
+import re
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+
+from aio_pika.abc import AbstractIncomingMessage
 
 
 def words(text: str) -> set[str]:
@@ -15,7 +20,8 @@ SESSION = words(
     "session_id user_id room_name livekit_room_sid status origin created_at started_at ended_at end_reason metadata"
     " stt ai"
 )
-SESSION_ANSWER = words("session access_token identity livekit_url token_expires_at")
+TOKENS = ("access_token", "identity", "livekit_url", "token_expires_at")
+SESSION_ANSWER = {"session", *TOKENS}
 GUEST_ANSWER = words("access_token identity room_name livekit_url expires_at")
 
 _PERSON = "sid identity"
@@ -82,6 +88,23 @@ def differences(envelope: dict[str, Any]) -> list[str]:
     for entry in data.get("history", ()):
         found += _compared("history", set(entry), {"role", "identity", "text", "at"})
     return [f"{envelope['type']}: {difference}" for difference in found]
+
+
+def mirrors(message: AbstractIncomingMessage, envelope: Mapping[str, Any]) -> None:
+    """A message of June's has the AMQP properties that its envelope asks for, and no header of the broker's kind."""
+    assert message.message_id == envelope["id"]
+    assert message.type == envelope["type"]
+    assert message.content_type == "application/cloudevents+json"
+    assert message.delivery_mode == 2
+    assert message.timestamp is not None
+    assert abs((message.timestamp - moment(envelope["time"])).total_seconds()) < 5
+    assert not [name for name in message.headers if name.startswith("x-")]
+
+
+def moment(text: str) -> datetime:
+    """A time as the contract writes it."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text), text
+    return datetime.fromisoformat(text)
 
 
 def _compared(what: str, found: set[str], wanted: set[str]) -> list[str]:

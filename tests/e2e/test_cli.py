@@ -18,30 +18,13 @@ from cli.commands.up import SAMPLES
 from deploy.servers import RabbitMQ, free_port, free_ports
 from tests.e2e.client import Client, command
 from tests.e2e.command_line import June
-from tests.e2e.installation import Installation, installed
+from tests.e2e.installation import Installation
+from tests.support.polling import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ENDS_WITHIN_S = 60
 SERVERS_WITHIN_S = 240
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def installation(
-    rabbitmq_server: RabbitMQ, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Installation]:
-    """One for all tests here: users and sessions have names of their own, dead letters are thrown away."""
-    url = rabbitmq_server.new_vhost()
-    async with installed(url, tmp_path_factory.mktemp("june")) as installation:
-        yield installation
-    rabbitmq_server.delete_vhost(url)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def client(installation: Installation) -> AsyncIterator[Client]:
-    """A client that knows the contract alone."""
-    async with Client(installation.amqp_url) as client:
-        yield client
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -247,7 +230,8 @@ async def test_up_brings_servers_and_sample_services(june: June, tmp_path: Path)
                 told = json.loads(line)
                 well |= {told["part"]} if told["state"] in {"ready", "running"} else set()
             for name in SAMPLES:
-                await _said(tmp_path / "logs" / f"{name}.log", "takes june.")
+                log = tmp_path / "logs" / f"{name}.log"
+                await until(lambda log=log: log.exists() and "takes june." in log.read_text())  # type: ignore[misc]
             up.send_signal(signal.SIGINT)
             _, err = await up.communicate()
         assert up.returncode == 0, err.decode()
@@ -256,11 +240,6 @@ async def test_up_brings_servers_and_sample_services(june: June, tmp_path: Path)
     for address in (told_how["JUNE_AMQP_URL"], told_how["LIVEKIT_WS_URL"]):
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(urlsplit(address).hostname, urlsplit(address).port)
-
-
-async def _said(log: Path, words: str) -> None:
-    while not log.exists() or words not in log.read_text():  # noqa: ASYNC110 - a file tells nobody
-        await asyncio.sleep(0.05)
 
 
 async def _letters(june: June, count: int) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,29 +10,17 @@ from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
-import pytest_asyncio
 
 import cli.checks.livekit
 from cli.checks.finding import Verdict
 from deploy.servers import RabbitMQ, free_port
 from deploy.servers.rabbitmq_management import Management
 from tests.e2e.command_line import June
-from tests.e2e.installation import Installation, installed
+from tests.e2e.installation import Installation
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ENDS_WITHIN_S = 60
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def installation(
-    rabbitmq_server: RabbitMQ, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Installation]:
-    """One for all tests here; whoever breaks something mends it."""
-    url = rabbitmq_server.new_vhost()
-    async with installed(url, tmp_path_factory.mktemp("june")) as installation:
-        yield installation
-    rabbitmq_server.delete_vhost(url)
 
 
 @pytest.fixture

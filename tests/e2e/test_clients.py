@@ -21,12 +21,12 @@ from typing import Any
 import pytest
 
 from deploy.servers import Progress, install
+from tests.e2e.consumers import BUILT_WITHIN_S, go, run
 from tests.e2e.installation import Installation
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SOURCES = Path(__file__).parent / "clients"
-BUILD_WITHIN_S = 150
 RUN_WITHIN_S = 90
 
 Command = tuple[str, ...]
@@ -38,21 +38,19 @@ def node_client(progress: Progress) -> Command:
     node = install.debian_packages(packages, lambda: _which("node", needs="npm"), progress)
     with _cached("node", "package.json", "package-lock.json", "client.js") as (folder, fresh):
         if fresh:
-            _run(("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"), folder)
+            run(("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"), folder)
     return str(node), str(folder / "client.js")
 
 
 def go_client(progress: Progress) -> Command:
     """The Go client, built from the modules that its sum file names."""
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    assert go, "Go is missing; livekit-server is built with it, too"
     with _cached("go", "go.mod", "go.sum", "main.go") as (folder, fresh):
         if fresh:
-            _run((go, "build", "-mod=readonly", "-o", "client", "."), folder)
+            run((go(), "build", "-mod=readonly", "-o", "client", "."), folder)
     return (str(folder / "client"),)
 
 
-@pytest.mark.timeout(BUILD_WITHIN_S + RUN_WITHIN_S)
+@pytest.mark.timeout(BUILT_WITHIN_S + RUN_WITHIN_S)
 @pytest.mark.parametrize("build", [node_client, go_client], ids=["node", "go"])
 async def test_a_client_in_another_language_needs_the_contract_alone(
     june: Installation, progress: Progress, build: Callable[[Progress], Command]
@@ -116,16 +114,3 @@ def _cached(name: str, *sources: str) -> Iterator[tuple[Path, bool]]:
 def _which(name: str, *, needs: str) -> Path | None:
     found = shutil.which(name)
     return Path(found) if found and shutil.which(needs) else None
-
-
-def _run(command: Command, folder: Path) -> None:
-    done = subprocess.run(
-        command,
-        check=False,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=BUILD_WITHIN_S,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -14,12 +14,9 @@ import pytest
 
 from tests.e2e.client import Client, command
 from tests.e2e.installation import JUNE_SENDS, Install
+from tests.e2e.names import CREATE, CREATED, DELETE, GET, REMOVE
+from tests.support.polling import until
 
-CREATE = "june.session.create.v1"
-GET = "june.session.get.v1"
-DELETE = "june.session.delete.v1"
-REMOVE = "june.participant.remove.v1"
-CREATED = "june.session.created.v1"
 ANSWERED_WITHIN_S = 5.0
 SLACK_S = 1.0
 """For the way there and back on a busy machine."""
@@ -38,9 +35,7 @@ async def test_a_create_whose_worker_is_killed_is_finished_by_another(
             CREATE, {"user_id": "ann", "session_id": "mine", "agents": [{"agent_name": "greeter"}]}
         )
         asked = await client.send(body)
-        async with asyncio.timeout(10):
-            while june.livekit.room_sid("mine") is None:  # noqa: ASYNC110 - another process asks for it
-                await asyncio.sleep(0.01)
+        await until(lambda: june.livekit.room_sid("mine"))
         june.workers[0].kill()
         june.livekit.slow(timedelta())
         sid = june.livekit.room_sid("mine")
@@ -97,9 +92,7 @@ async def test_who_was_removed_and_comes_back_is_out_again_within_a_second(
         await client.ok(REMOVE, {"session_id": "s", "identity": "ann"})
         for _ in range(3):
             june.livekit.join_by_token(made["access_token"])
-            async with asyncio.timeout(1):
-                while "ann" in june.livekit.identities("s"):  # noqa: ASYNC110 - another process takes them out
-                    await asyncio.sleep(0.01)
+            await until(lambda: "ann" not in june.livekit.identities("s"), within_s=1)
         again = await client.ok(GET, {"session_id": "s", "identity": "ann"})
         june.livekit.join_by_token(again["access_token"])
         inbox = await client.subscribe(*JUNE_SENDS)

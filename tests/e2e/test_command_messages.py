@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import CONTENT_TYPE, Client, Inbox, Received, command, fields
-from tests.e2e.commands import CREATE, DELETE, GET, LIST, moment, of_session, unique
+from tests.e2e.client import Client, Inbox, command, fields, of_session
 from tests.e2e.installation import Installation
+from tests.e2e.names import CREATE, DELETE, GET, LIST, unique
+from tests.e2e.shapes import mirrors
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -228,7 +229,7 @@ async def test_a_reply_is_an_envelope(client: Client) -> None:
     }
     assert set(envelope["data"]) == {"ok", "command_id", "result"}
     assert envelope["data"]["command_id"] == json.loads(body)["id"]
-    _mirrors(reply)
+    mirrors(reply.message, reply.envelope)
     assert reply.message.correlation_id == correlation_id
 
 
@@ -239,7 +240,7 @@ async def test_an_error_is_an_envelope(client: Client) -> None:
     assert set(reply.data["error"]) == {"code", "message", "retryable", "details"}
     assert all(set(detail) == {"field", "problem"} for detail in reply.data["error"]["details"])
     assert reply.envelope["subject"] is None
-    _mirrors(reply)
+    mirrors(reply.message, reply.envelope)
 
 
 async def test_a_past_deadline_begins_nothing(client: Client) -> None:
@@ -292,7 +293,7 @@ async def test_events_of_a_command_name_it(client: Client, inbox: Inbox) -> None
     assert (created.exchange, created.routing_key) == ("june.events", "june.session.created.v1")
     assert created.envelope["partitionkey"] == result["session"]["room_name"]
     assert re.fullmatch(r"\d{20}", created.envelope["sequence"])
-    _mirrors(created)
+    mirrors(created.message, created.envelope)
 
 
 async def test_two_hundred_at_once_are_all_answered(june: Installation, client: Client) -> None:
@@ -321,15 +322,3 @@ async def test_create_and_delete_at_once_are_never_mixed(client: Client) -> None
         else:
             assert gone["error"]["code"] == "not_found"
             assert session["status"] == "created"
-
-
-def _mirrors(one: Received) -> None:
-    envelope, properties = one.envelope, one.message
-    assert properties.message_id == envelope["id"]
-    assert properties.type == envelope["type"]
-    assert properties.content_type == CONTENT_TYPE
-    assert properties.delivery_mode == 2
-    assert properties.timestamp is not None
-    said = moment(envelope["time"])
-    assert abs((properties.timestamp - said).total_seconds()) < 5
-    assert not [name for name in properties.headers if name.startswith("x-")]

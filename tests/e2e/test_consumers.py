@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from deploy.servers import Progress, RabbitMQ
+from deploy.servers import Progress
+from tests.e2e.calls import Call
 from tests.e2e.client import Client, Inbox, Received, command
 from tests.e2e.consumers import Programs, build
-from tests.e2e.installation import JUNE_SENDS, Installation, installed
-from tests.e2e.stories import START, STOP, room_name
-from tests.e2e.webhooks import RoomStory, microphone, person
+from tests.e2e.installation import JUNE_SENDS, Installation
+from tests.e2e.names import ADDED, STOP, TURN_OVER
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -41,45 +41,16 @@ def programs(
     return build(language, tmp_path_factory.mktemp(language), progress)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def june(
-    rabbitmq_server: RabbitMQ, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Installation]:
-    """An installation with short leases."""
-    url = rabbitmq_server.new_vhost()
-    async with installed(url, tmp_path_factory.mktemp("june"), JUNE_JOB_LEASE_S=str(LEASE_S)) as installation:
-        yield installation
-    rabbitmq_server.delete_vhost(url)
+@pytest.fixture(scope="module")
+def settings() -> Mapping[str, str]:
+    """Short leases."""
+    return {"JUNE_JOB_LEASE_S": str(LEASE_S)}
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def inbox(client: Client) -> Inbox:
     """All that June publishes and all that is reported to it during the test."""
     return await client.subscribe(*JUNE_SENDS, REPORTS)
-
-
-class Voice:
-    """Somebody who speaks in a room of their own."""
-
-    def __init__(self, inbox: Inbox) -> None:
-        self.story, self.ann, self.mic = RoomStory(room_name()), person("ann", name="Ann"), microphone()
-        self._inbox = inbox
-
-    async def speaks(self, june: Installation) -> None:
-        story = self.story
-        await june.webhook.all(story.started(), story.joined(self.ann), story.published(self.ann, self.mic))
-
-    async def starts(self) -> Received:
-        """Its first job."""
-        return await self._inbox.first(
-            lambda one: one.type == START and one.data["track"]["sid"] == self.mic["sid"]
-        )
-
-    async def first(self, type_: str, **data: Any) -> Received:
-        """The first message of this type with these fields in this session."""
-        session_id = (await self.starts()).data["session_id"]
-        wanted = {"session_id": session_id, **data}.items()
-        return await self._inbox.first(lambda one: one.type == type_ and wanted <= one.data.items())
 
 
 def _beats(inbox: Inbox, job_id: str, attempt: int | None = None) -> list[Received]:
@@ -92,29 +63,27 @@ def _beats(inbox: Inbox, job_id: str, attempt: int | None = None) -> list[Receiv
     ]
 
 
-async def test_a_conversation(june: Installation, inbox: Inbox, programs: Programs) -> None:
+async def test_a_conversation(
+    june: Installation, client: Client, inbox: Inbox, call: Call, programs: Programs
+) -> None:
     """What is said is answered and the answer spoken; the voice's job stays with its instance over two leases."""
-    voice = Voice(inbox)
     async with programs.running(june.amqp_url, ["stt", "ai", "tts"]):
-        await voice.speaks(june)
-        job = (await voice.starts()).data
-        assert (await voice.first("june.transcript.added.v1")).data["text"] == SAID
-        turn = (await voice.first("june.turn.completed.v1")).data
+        job = await call.begin()
+        assert (await call.nth(ADDED)).data["text"] == SAID
+        turn = (await call.nth(TURN_OVER)).data
         assert (turn["text"], turn["spoken"]) == (ANSWER, True)
         await inbox.until(lambda _: len(_beats(inbox, job["job_id"])) > BEATS_OF_TWO_LEASES, what="beats")
         beats = _beats(inbox, job["job_id"])
         assert {one.data["attempt"] for one in beats} == {1}
         assert len({one.envelope["source"] for one in beats}) == 1
-        await _ends_with_the_track(june, inbox, voice, job["job_id"])
+        await _ends_with_the_track(inbox, call, job["job_id"], next_one=Call(june, client, inbox))
 
 
-async def _ends_with_the_track(june: Installation, inbox: Inbox, voice: Voice, job_id: str) -> None:
+async def _ends_with_the_track(inbox: Inbox, call: Call, job_id: str, *, next_one: Call) -> None:
     """The job's instance hears the stop: while it holds another job for a lease, it is silent about this one."""
-    await june.webhook.all(voice.story.unpublished(voice.ann, voice.mic))
-    await inbox.first(lambda one: one.type == STOP and one.data["job_id"] == job_id)
-    other = Voice(inbox)
-    await other.speaks(june)
-    next_id = (await other.starts()).data["job_id"]
+    await call.webhook(call.story.unpublished(call.ann, call.mic))
+    await call.nth(STOP)
+    next_id = (await next_one.begin())["job_id"]
     await inbox.until(lambda _: len(_beats(inbox, next_id)) > 1, what="the next job")
     said = len(_beats(inbox, job_id))
     await inbox.until(lambda _: len(_beats(inbox, next_id)) > 4, what="beats of the next job")
@@ -122,13 +91,11 @@ async def _ends_with_the_track(june: Installation, inbox: Inbox, voice: Voice, j
 
 
 async def test_who_shuts_down_gives_its_jobs_back(
-    june: Installation, inbox: Inbox, programs: Programs
+    june: Installation, inbox: Inbox, call: Call, programs: Programs
 ) -> None:
     """On SIGTERM the job in hand is reported as failed, because of draining; the next instance has it in no time."""
-    voice = Voice(inbox)
     async with programs.running(june.amqp_url, ["stt"]) as (first,):
-        await voice.speaks(june)
-        job_id = (await voice.starts()).data["job_id"]
+        job_id = (await call.begin())["job_id"]
         await inbox.until(lambda _: bool(_beats(inbox, job_id)), what="the first instance")
         async with programs.running(june.amqp_url, ["stt"]):
             await first.drain()

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from deploy.servers.keeper import descendants
 from deploy.servers.rabbitmq_server import chosen_versions
 from examples.stage import ROOT
 from tests.conftest import StartLiveKit
+from tests.support.polling import wait_until
 
 LATEST_S = 90
 NOWHERE = "http://127.0.0.1:1"
@@ -63,15 +63,21 @@ def said(tmp_path: Path) -> str:
     return (tmp_path / "out.txt").read_text()
 
 
-def until(true: Callable[[], bool], what: Callable[[], str]) -> None:
-    deadline = time.monotonic() + LATEST_S
-    while not true():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
+def until_said(words: str, process: subprocess.Popen[str], tmp_path: Path) -> None:
+    """Or it has ended."""
+    wait_until(
+        lambda: words in said(tmp_path) or process.poll() is not None,
+        within_s=LATEST_S,
+        what=lambda: said(tmp_path),
+    )
 
 
-def alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if _command(pid)]
+def until_gone(pids: list[int]) -> None:
+    wait_until(
+        lambda: not any(map(_command, pids)),
+        within_s=LATEST_S,
+        what=lambda: f"the end of {[*map(_command, pids)]}",
+    )
 
 
 def _command(pid: int) -> str:
@@ -120,12 +126,12 @@ def test_no_process_is_left_behind(
 ) -> None:
     """Ctrl-C while it stays up is a good end; after that, and any other, everything that it started is gone."""
     process = start(**given(rabbitmq_server))
-    until(lambda: during in said(tmp_path) or process.poll() is not None, lambda: said(tmp_path))
+    until_said(during, process, tmp_path)
     children = descendants(process.pid)
     assert len(children) >= 10, "five parts with their guards"
     process.send_signal(end)
     assert process.wait(LATEST_S) == code, said(tmp_path)
-    until(lambda: not alive(children), lambda: f"left: {[_command(pid) for pid in alive(children)]}")
+    until_gone(children)
 
 
 @pytest.mark.livekit
@@ -147,7 +153,7 @@ def test_what_ends_too_soon_is_the_reason(
 ) -> None:
     """A part that dies in the conversation, or afterwards: exit code 1, and which one it was."""
     process = start(**given(rabbitmq_server))
-    until(lambda: during in said(tmp_path) or process.poll() is not None, lambda: said(tmp_path))
+    until_said(during, process, tmp_path)
     children = descendants(process.pid)
     for pid in children:
         if victim in _command(pid) and "guard.py" not in _command(pid):
@@ -155,7 +161,7 @@ def test_what_ends_too_soon_is_the_reason(
     assert process.wait(LATEST_S) == 1, said(tmp_path)
     assert f"The conversation stopped: {reason}" in said(tmp_path)
     assert "Traceback" not in said(tmp_path)
-    until(lambda: not alive(children), lambda: f"left: {[_command(pid) for pid in alive(children)]}")
+    until_gone(children)
 
 
 @one_broker
@@ -178,7 +184,7 @@ def test_servers_that_are_given_are_used_and_left_as_they_were(
         LIVEKIT_API_KEY=livekit.api_key,
         LIVEKIT_API_SECRET=livekit.api_secret,
     )
-    until(lambda: "next step" in said(tmp_path) or process.poll() is not None, lambda: said(tmp_path))
+    until_said("next step", process, tmp_path)
     children = descendants(process.pid)
     assert not [pid for pid in children if "keeper.py" in _command(pid)]
     (worker, *_) = [pid for pid in children if _command(pid).endswith("-m worker ")]

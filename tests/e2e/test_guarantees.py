@@ -23,26 +23,20 @@ from aio_pika.exceptions import AMQPError
 from deploy.servers import Postgres, RabbitMQ
 from tests.e2e.client import Client, Inbox, Received, command
 from tests.e2e.installation import JUNE_SENDS, Install, Installation
-from tests.e2e.load import CREATE, Load, deliver, under_load
+from tests.e2e.load import Load, deliver, under_load
+from tests.e2e.names import CREATE, CREATED, DELETE, ENDED, GET, JOINED, LIST, START
 from tests.e2e.processes import Part
 from tests.e2e.stories import (
-    CREATED,
-    ENDED,
-    JOINED,
-    START,
     complete,
     consistent,
     conversation,
     once,
     post_side_by_side,
-    room_name,
     told,
 )
 from tests.e2e.webhooks import RoomStory, microphone, person
+from tests.support.polling import until
 
-GET = "june.session.get.v1"
-DELETE = "june.session.delete.v1"
-LIST = "june.session.list.v1"
 ANSWERED_WITHIN_S = 5.0
 SLACK_S = 1.5
 """For the way there and back on a busy machine."""
@@ -142,7 +136,7 @@ async def test_livekit_down_is_unavailable_and_the_retry_finishes(amqp_url: str,
         for body in (named, unnamed):
             await _is_unavailable(client, body)
         assert (await client.refused(GET, {"session_id": "mine"}))["code"] == "not_found"
-        story = RoomStory(room_name())
+        story = RoomStory()
         await june.webhook.all(story.started(), story.joined(person("bob")))
         assert JOINED in [one.type for one in (await told(june, inbox, story.name))[story.name]]
         await june.livekit.up()
@@ -192,9 +186,7 @@ async def test_a_delete_that_livekit_did_not_carry_out_is_kept(amqp_url: str, in
         await inbox.first(lambda one: one.type == ENDED)
         found = await client.ok(GET, {"session_id": made["session_id"]})
         assert (found["session"]["status"], found["access_token"]) == ("ended", None)
-        async with asyncio.timeout(40):
-            while june.livekit.room_sid(made["room_name"]):  # noqa: ASYNC110 - another process closes it
-                await asyncio.sleep(0.05)
+        await until(lambda: june.livekit.room_sid(made["room_name"]) is None, within_s=40)
         assert (await client.ask_bytes(delete))["result"]["session"]["end_reason"] == "deleted"
 
 
@@ -204,9 +196,7 @@ async def test_a_deleted_sessions_room_that_comes_back_is_closed(amqp_url: str, 
         made = await client.ok(CREATE, {"user_id": "ann", "room_name": "the room"})
         await client.ok(DELETE, {"session_id": made["session"]["session_id"]})
         june.livekit.join_by_token(made["access_token"])
-        async with asyncio.timeout(20):
-            while june.livekit.room_sid("the room"):  # noqa: ASYNC110 - another process closes it
-                await asyncio.sleep(0.05)
+        await until(lambda: june.livekit.room_sid("the room") is None, within_s=20)
         again = await client.ok(CREATE, {"user_id": "ann", "room_name": "the room"})
         june.livekit.join_by_token(made["access_token"])
         await june.livekit.settled()
@@ -229,7 +219,7 @@ async def test_the_database_down_loses_nothing(
         inbox = await client.subscribe(*JUNE_SENDS)
         kept = command(CREATE, {"user_id": "ann"})
         first = await client.ask_bytes(kept)
-        story, ann = RoomStory(room_name()), person("ann")
+        story, ann = RoomStory(), person("ann")
         await june.webhook.all(story.started(), story.joined(ann))
         await told(june, inbox, story.name)
         so_far = len(inbox.all)
@@ -264,7 +254,7 @@ async def test_a_broker_that_is_killed_loses_nothing(own_rabbitmq: RabbitMQ, ins
     dice = random.Random(3)
     url = own_rabbitmq.new_vhost()
     async with install(url) as june:
-        stories = [RoomStory(room_name()) for _ in range(12)]
+        stories = [RoomStory() for _ in range(12)]
         plans, voices = {}, {}
         for story in stories:
             plans[story.name], voices[story.name] = conversation(story, dice)

@@ -16,17 +16,15 @@ import aio_pika
 import aiohttp
 import pytest
 
-from tests.e2e.http_api import Http, api_of, http, unique
+from tests.e2e.http_api import Http, api_of
 from tests.e2e.installation import Installation
+from tests.e2e.names import CREATED, ENDED, JOINED, unique
 from tests.e2e.processes import Part
+from tests.support.polling import until
 from tests.support.tcp_proxy import TcpProxy
-
-__all__ = ["http"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-TYPE = "june.participant.joined.v1"
-CREATED, ENDED = "june.session.created.v1", "june.session.ended.v1"
 SLOW_LISTENERS = 40
 EVENTS = 4000
 EVENT_BYTES = 4000
@@ -48,7 +46,7 @@ async def test_events_are_what_happens_from_now_on(june: Installation, http: Htt
         assert await one.types(3) == ["session.created", "session.started", "participant.joined"]
         await http.ok("DELETE", f"/api/sessions/{session_id}")
         assert await one.types(2) == ["participant.left", "session.ended"]
-        assert (await everything.next())[1]["data"]["session"]["user_id"] == "another"
+        assert (await everything.next()).envelope["data"]["session"]["user_id"] == "another"
 
 
 async def test_events_of_a_user_are_those_of_their_sessions(june: Installation, http: Http) -> None:
@@ -69,13 +67,13 @@ async def test_a_stream_goes_on_after_its_last_event(http: Http) -> None:
     user = unique("user")
     async with http.events(f"?user_id={user}") as stream:
         await http.ok("POST", "/api/sessions", {"user_id": user, "session_id": (first := unique())})
-        last, envelope = await stream.next()
+        last, _, envelope = await stream.next()
         assert envelope["subject"] == first
     missed = [unique() for _ in range(5)]
     for session_id in missed:
         await http.ok("POST", "/api/sessions", {"user_id": user, "session_id": session_id})
     async with http.events(f"?user_id={user}", last=last) as stream:
-        assert [(await stream.next())[1]["subject"] for _ in missed] == missed
+        assert [(await stream.next()).envelope["subject"] for _ in missed] == missed
     assert await http.problem("GET", "/api/events", Last_Event_ID="nonsense") == (400, "invalid_argument")
 
 
@@ -94,7 +92,7 @@ async def test_a_cut_of_the_broker_loses_no_event(june: Installation, http: Http
             await http.ok("POST", "/api/sessions", {"user_id": user, "session_id": session_id})
             if at % 4 == 3:
                 await proxy.accept()
-        assert [(await stream.next())[1]["subject"] for _ in made] == made
+        assert [(await stream.next()).envelope["subject"] for _ in made] == made
 
 
 async def publish(amqp_url: str, session_id: str, count: int) -> None:
@@ -107,7 +105,7 @@ async def publish(amqp_url: str, session_id: str, count: int) -> None:
                     "specversion": "1.0",
                     "id": f"{session_id}-{number}",
                     "source": "june",
-                    "type": TYPE,
+                    "type": JOINED,
                     "subject": session_id,
                     "data": {"number": number, "text": "x" * EVENT_BYTES},
                 }
@@ -115,7 +113,7 @@ async def publish(amqp_url: str, session_id: str, count: int) -> None:
             )
             # One channel keeps the order in which they were begun.
             messages = [aio_pika.Message(json.dumps(envelope).encode()) for envelope in envelopes]
-            await asyncio.gather(*(exchange.publish(message, TYPE) for message in messages))
+            await asyncio.gather(*(exchange.publish(message, JOINED) for message in messages))
 
 
 @contextmanager
@@ -147,7 +145,7 @@ async def test_listeners_that_do_not_read_cost_nobody_anything(june: Installatio
     async with api_of(june.parts) as (http, part):
         async with http.events() as stream:
             await http.ok("POST", "/api/sessions", {"user_id": "ann"})
-            last, _ = await stream.next()
+            last = (await stream.next()).id
         await publish(june.amqp_url, session_id := unique(), EVENTS)
         before = memory_mb(part)
         with listeners_that_do_not_read(http, SLOW_LISTENERS, last):
@@ -157,7 +155,7 @@ async def test_listeners_that_do_not_read_cost_nobody_anything(june: Installatio
                 assert time.monotonic() - began < ANSWERED_WITHIN_S
             assert (await http.ok("GET", "/api/system"))["event_streams"] == SLOW_LISTENERS
             async with http.events(f"?session_id={session_id}", last=last) as stream:
-                numbers = [(await stream.next())[1]["data"]["number"] for _ in range(EVENTS)]
+                numbers = [(await stream.next()).envelope["data"]["number"] for _ in range(EVENTS)]
             assert numbers == list(range(EVENTS))
             assert memory_mb(part) - before < MEMORY_MB
             await part.stop()
@@ -187,8 +185,8 @@ class Listener:
             f"?user_id={self.user}&type={CREATED}&type={ENDED}", last=self.last
         ) as stream:
             for _ in range(events):
-                self.last, envelope = await stream.next()
-                self.seen.append((envelope["subject"], envelope["type"]))
+                self.last, type_, envelope = await stream.next()
+                self.seen.append((envelope["subject"], type_))
 
 
 @pytest.mark.slow
@@ -197,12 +195,12 @@ async def test_whoever_leaves_and_comes_back_sees_everything_once(june: Installa
     users = [unique("user") for _ in range(USERS)]
     async with (
         TcpProxy.before(june.amqp_url) as proxy,
-        api_of(june.parts, JUNE_AMQP_URL=proxy.url(june.amqp_url)) as (behind, _),
+        api_of(june.parts, JUNE_AMQP_URL=proxy.url(june.amqp_url)) as (behind, part),
         api_of(june.parts) as (http, _),
     ):
         async with behind.events() as stream:
             await http.ok("POST", "/api/sessions", {"user_id": "before"})
-            begin, _ = await stream.next()
+            begin = (await stream.next()).id
         listeners = [
             Listener(behind, user, random.Random(number), last=begin)
             for number, user in enumerate(users * LISTENERS_OF_EACH)
@@ -211,16 +209,21 @@ async def test_whoever_leaves_and_comes_back_sees_everything_once(june: Installa
             for one in listeners:
                 tasks.create_task(one.listen(SESSIONS))
             stories = [tasks.create_task(_sessions(http, user)) for user in users]
-            for _ in range(3):
-                await asyncio.sleep(1)
+            for share in (0.1, 0.35, 0.6):
+                await until(lambda share=share: _seen(listeners) >= share, within_s=60)  # type: ignore[misc]
                 await proxy.cut()
-                await asyncio.sleep(1)
+                await until(lambda share=share: _seen(listeners) >= share + 0.1, within_s=60)  # type: ignore[misc]
                 await proxy.refuse()
-                await asyncio.sleep(0.5)
+                await part.ready(status=503)
                 await proxy.accept()
     expected = dict(zip(users, (story.result() for story in stories), strict=True))
     for one in listeners:
         assert one.seen == expected[one.user], f"seed {listeners.index(one)}"
+
+
+def _seen(listeners: list[Listener]) -> float:
+    """The share of what they are to see."""
+    return sum(len(one.seen) for one in listeners) / (len(listeners) * 2 * SESSIONS)
 
 
 async def _sessions(http: Http, user: str) -> list[tuple[str, str]]:

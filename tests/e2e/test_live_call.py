@@ -10,11 +10,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from deploy.servers import Progress, RabbitMQ, free_port
+from deploy.servers import Progress, free_port
 from deploy.servers.rabbitmq_server import chosen_versions
 from examples.stage import Stage, set_up
 from tests.e2e.processes import Parts
 from tests.support.browser import violations
+from tests.support.page_steps import enter_key, invited
 
 KEY = "the-key-of-an-operator"
 SCOPES = "sessions:read,sessions:write,events:read,system:read"
@@ -50,13 +51,11 @@ LOUDNESS = """async () => {
 
 @pytest.fixture(scope="module")
 def stage(
-    rabbitmq_server: RabbitMQ, tmp_path_factory: pytest.TempPathFactory, progress: Progress
+    module_amqp_url: str, tmp_path_factory: pytest.TempPathFactory, progress: Progress
 ) -> Iterator[Stage]:
     """Everything but the HTTP API."""
-    amqp_url = rabbitmq_server.new_vhost()
-    with set_up(amqp_url, tmp_path_factory.mktemp("stage"), progress=progress) as stage:
+    with set_up(module_amqp_url, tmp_path_factory.mktemp("stage"), progress=progress) as stage:
         yield stage
-    rabbitmq_server.delete_vhost(amqp_url)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -81,7 +80,8 @@ async def test_two_people_talk_in_their_browsers(url: str, browser: Browser, tmp
     await expect(owner.locator(".line.assistant")).not_to_have_count(0, timeout=SOON_MS)
 
     guest = await browser.new_page()
-    await guest.goto(await invited(owner))
+    await guest.goto(await invited(owner, "Zoë"))
+    await owner.get_by_role("button", name="Done").click()
     await guest.get_by_role("button", name="Join the conversation").click()
     await expect(guest.locator('.tile[data-identity="ann"]')).to_be_visible(timeout=SOON_MS)
     await expect(owner.locator("#people li", has_text="Zoë")).to_contain_text("listened to", timeout=SOON_MS)
@@ -129,8 +129,7 @@ async def opened(browser: Browser, url: str) -> Page:
     context = await browser.new_context(viewport={"width": 1440, "height": 1000})
     page = await context.new_page()
     await page.goto(url)
-    await page.get_by_label("API key").fill(KEY)
-    await page.keyboard.press("Enter")
+    await enter_key(page, KEY)
     await expect(page.locator("#stream-words")).to_have_text("live", timeout=SOON_MS)
     return page
 
@@ -144,15 +143,3 @@ async def create(page: Page, room: str = "") -> None:
     await form.get_by_label("Room").fill(room)
     await form.get_by_label("and with my camera").check()
     await form.get_by_role("button", name="Create").click()
-
-
-async def invited(page: Page) -> str:
-    """A link for Zoë."""
-    await page.get_by_role("button", name="Invite a guest").click()
-    await page.get_by_role("dialog").get_by_label("Guest's name").fill("Zoë")
-    await page.get_by_role("button", name="Make the link").click()
-    shown = page.get_by_label("Link", exact=True)
-    await expect(shown).to_be_visible()
-    link = await shown.input_value()
-    await page.get_by_role("button", name="Done").click()
-    return link

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.e2e.conftest import Visit
 from tests.support import page_api
 from tests.support.page_api import KEY, PageApi
+from tests.support.page_steps import enter_key, invited
 from tests.support.page_story import ANN, Story, dead_letter, guest_answer, person, token
+from tests.support.polling import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -23,11 +23,9 @@ HOSTILE = "<img src=x onerror=\"document.title='owned'\"><b>\u202e&amp;'\""
 async def test_the_key_is_asked_for_and_sent_in_a_header_only(api: PageApi, visit: Visit) -> None:
     """Without a key nothing is shown; a wrong one is told; the right one opens the page, and no address holds it."""
     page = await visit(key=None)
-    await page.get_by_label("API key").fill("wrong")
-    await page.keyboard.press("Enter")
+    await enter_key(page, "wrong")
     await expect(page.get_by_role("alert").first).to_have_text("June does not know this key.")
-    await page.get_by_label("API key").fill(KEY)
-    await page.keyboard.press("Enter")
+    await enter_key(page, KEY)
     await expect(page.locator("#stream-words")).to_have_text("live")
     assert all(KEY not in str([one.path, one.query]) for one in api.requests)
     assert KEY not in page.url
@@ -200,13 +198,7 @@ async def test_a_guest_is_invited_by_a_link_that_no_server_sees(api: PageApi, vi
     Story(api, "s-1", room_name="kitchen").listed()
     api.guest = guest_answer(room="kitchen", name="Zoë")
     page = await visit("#session=s-1")
-    await page.get_by_role("button", name="Invite a guest").click()
-    await page.get_by_role("dialog").get_by_label("Guest's name").fill("Zoë")
-    await page.get_by_role("button", name="Make the link").click()
-    shown = page.get_by_label("Link", exact=True)
-    await expect(shown).to_be_visible()
-    link = await shown.input_value()
-    address, fragment = link.split("#")
+    address, fragment = (await invited(page, "Zoë")).split("#")
     assert address == api.url
     assert api.guest["access_token"] in fragment
     (asked,) = api.asked("POST", "/api/sessions/s-1/guest-token")
@@ -248,7 +240,7 @@ async def test_removing_and_ending_are_asked_twice(api: PageApi, visit: Visit) -
     await page.get_by_role("button", name="Remove Dots").click()
     await page.get_by_role("button", name="Remove", exact=True).click()
     await expect(page.get_by_role("dialog")).to_be_hidden()
-    await eventually(lambda: api.asked("DELETE", "/api/sessions/s-1/participants"))
+    await until(lambda: api.asked("DELETE", "/api/sessions/s-1/participants"))
     assert api.asked("DELETE", "/api/sessions/s-1/participants")[0].query == {"identity": ".."}
     await page.get_by_role("button", name="End", exact=True).click()
     await page.get_by_role("button", name="Cancel").click()
@@ -287,21 +279,8 @@ async def test_a_key_that_may_read_sessions_alone_sees_them(api: PageApi, visit:
     """What it may not see is said, once each, and nothing else fails."""
     api.scopes = {"sessions:read"}
     Story(api, "s-1", room_name="kitchen").listed()
-    page = await _opened(visit)
+    page = await visit(key=None)
+    await enter_key(page, KEY)
     await expect(page.get_by_role("link", name="kitchen")).to_be_visible()
     await expect(page.locator("#stream-words")).to_have_text("this key may not read events")
     await expect(page.locator("#system-none")).to_contain_text("system:read")
-
-
-async def _opened(visit: Visit) -> Page:
-    page = await visit(key=None)
-    await page.get_by_label("API key").fill(KEY)
-    await page.keyboard.press("Enter")
-    return page
-
-
-async def eventually(true: Callable[[], object], within_s: float = 10) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, "not in time"
-        await asyncio.sleep(0.02)

@@ -19,8 +19,9 @@ from examples.participant import joined
 from tests.conftest import WEBHOOK_PATH, StartLiveKit
 from tests.e2e.client import Client, Inbox, Received
 from tests.e2e.installation import JUNE_SENDS, installed
+from tests.e2e.names import ENDED, JOINED, LEFT, PUBLISHED, START, STARTED, STOP, UNPUBLISHED
 from tests.e2e.processes import ROOT
-from tests.e2e.stories import ENDED, JOINED, LEFT, PUBLISHED, START, STARTED, STOP, UNPUBLISHED, consistent
+from tests.e2e.stories import consistent
 
 GRACE = timedelta(seconds=15)
 FOUND_WITHIN_S = 60

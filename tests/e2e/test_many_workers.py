@@ -10,18 +10,18 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from deploy.servers import RabbitMQ, RabbitMQVersion
 from deploy.servers.rabbitmq_management import Management
-from tests.e2e.client import SOON_S, Client, Inbox
-from tests.e2e.installation import JUNE_SENDS, Installation, installed
+from tests.e2e.client import Client, Inbox
+from tests.e2e.installation import JUNE_SENDS, Install, Installation
 from tests.e2e.load import Load, under_load
 from tests.e2e.processes import Part
 from tests.e2e.stories import complete, consistent, once, told
+from tests.support.polling import until
 from worker.adapters.amqp.ranks import rank
 
 PARTITIONS = range(16)
@@ -57,21 +57,26 @@ class Partitions:
 
     async def until(self, workers: Sequence[str], as_wanted: Callable[[Holders], bool]) -> Holders:
         """Who holds what among these, once it is as wanted."""
-        async with asyncio.timeout(MOVED_WITHIN_S):
-            while not as_wanted(holders := await self.holders(workers)):  # noqa: ASYNC110 - RabbitMQ tells nobody
-                await asyncio.sleep(0.2)
-        return holders
+        seen: list[Holders] = []
+
+        async def holds() -> bool:
+            seen.append(await self.holders(workers))
+            return as_wanted(seen[-1])
+
+        await until(holds, within_s=MOVED_WITHIN_S, what="who should hold the partitions")
+        return seen[-1]
 
 
 async def worker_id(part: Part) -> str:
     """As it says itself when it begins to work."""
-    async with asyncio.timeout(SOON_S):
-        while True:
-            for line in part.log.read_text(errors="replace").splitlines():
-                if '"worker.ready"' in line:
-                    said: dict[str, str] = json.loads(line)
-                    return said["worker"]
-            await asyncio.sleep(0.05)
+
+    def ready() -> list[str]:
+        lines = part.log.read_text(errors="replace").splitlines()
+        return [line for line in lines if '"worker.ready"' in line]
+
+    await until(ready)
+    said: dict[str, str] = json.loads(ready()[0])
+    return said["worker"]
 
 
 @pytest.fixture
@@ -107,21 +112,27 @@ class Team:
         return name
 
 
+async def a_team(june: Installation, partitions: Partitions, *, spreads: bool) -> Team:
+    """An installation's workers."""
+    team = Team(partitions=partitions, spreads=spreads, parts={})
+    for part in june.workers:
+        await team.add(part)
+    return team
+
+
 async def test_only_what_must_moves(
-    rabbitmq_server: RabbitMQ, amqp_url: str, postgres_url: str, tmp_path: Path, spreads: bool
+    rabbitmq_server: RabbitMQ, amqp_url: str, postgres_url: str, install: Install, spreads: bool
 ) -> None:
     """Of three workers one is killed, then one is added: each partition that another one holds stays where it is, and
     in every room all is told, once and in order."""
     async with (
-        installed(amqp_url, tmp_path, workers=3, JUNE_DATABASE_URL=postgres_url) as june,
+        install(amqp_url, workers=3, JUNE_DATABASE_URL=postgres_url) as june,
         Client(amqp_url) as client,
     ):
         inbox = await client.subscribe(*JUNE_SENDS)
-        team = Team(partitions=Partitions(rabbitmq_server, amqp_url), spreads=spreads, parts={})
-        for part in june.workers:
-            await team.add(part)
+        team = await a_team(june, Partitions(rabbitmq_server, amqp_url), spreads=spreads)
         at_first = await team.settled()
-        async with under_load(june, client, side_by_side=2) as load:
+        async with under_load(june, client) as load:
             await load.more_rooms(5)
             killed = at_first[0]
             team.parts[killed].kill()
@@ -137,20 +148,18 @@ async def test_only_what_must_moves(
 
 
 async def test_a_worker_that_stood_still_among_others(
-    rabbitmq_server: RabbitMQ, amqp_url: str, postgres_url: str, tmp_path: Path, spreads: bool
+    rabbitmq_server: RabbitMQ, amqp_url: str, postgres_url: str, install: Install, spreads: bool
 ) -> None:
     """Others take its partitions over when its heartbeat fails; when it goes on it does no harm to any room, and is a
     worker like the others."""
     async with (
-        installed(amqp_url, tmp_path, workers=3, JUNE_DATABASE_URL=postgres_url) as june,
+        install(amqp_url, workers=3, JUNE_DATABASE_URL=postgres_url) as june,
         Client(amqp_url) as client,
     ):
         inbox = await client.subscribe(*JUNE_SENDS)
-        team = Team(partitions=Partitions(rabbitmq_server, amqp_url), spreads=spreads, parts={})
-        for part in june.workers:
-            await team.add(part)
+        team = await a_team(june, Partitions(rabbitmq_server, amqp_url), spreads=spreads)
         paused = (await team.settled())[0]
-        async with under_load(june, client, side_by_side=2) as load:
+        async with under_load(june, client) as load:
             await load.more_rooms(4)
             team.parts[paused].pause()
             await team.settled(paused)

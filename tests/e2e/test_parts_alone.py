@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ import pytest
 
 from deploy.servers import free_port
 from tests.e2e.processes import Part, Parts
+from tests.support.polling import until
 
 pytestmark = pytest.mark.slow
 
@@ -76,10 +76,11 @@ async def test_a_database_that_is_missing_is_said_too(parts: Parts) -> None:
 
 
 async def _until(part: Part, holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not holds():
-            assert part.process.poll() is None, part.said
-            await asyncio.sleep(0.005)
+    def holds_while_it_runs() -> bool:
+        assert part.process.poll() is None, part.said
+        return holds()
+
+    await until(holds_while_it_runs)
 
 
 def _lines(part: Part, event: str) -> list[dict[str, Any]]:

@@ -7,22 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import jwt
 import pytest
 
-from tests.e2e.calls import ADDED, TURN, Call, changes, stop, stops
-from tests.e2e.client import Client, Inbox, types
+from tests.e2e.calls import Call, changes, stop, stops
+from tests.e2e.client import Client, types
 from tests.e2e.installation import Installation
-from tests.e2e.stories import START, partition
+from tests.e2e.names import ADDED, START, TURN
+from tests.e2e.stories import partition
 from tests.e2e.webhooks import microphone, person
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest.fixture
-def call(june: Installation, client: Client, inbox: Inbox) -> Call:
-    """A room of the test's own."""
-    return Call(june, client, inbox)
 
 
 async def test_two_take_one_job(call: Call) -> None:
@@ -113,9 +107,7 @@ async def test_a_jobs_token_listens_and_a_parts_token_speaks(june: Installation,
     await call.says(job, "hello")
     await call.answers((await call.nth(TURN)).data, 0, "hi", final=True)
     part = (await call.nth("june.tts.speak.v1")).data
-    tokens = [
-        jwt.decode(data["token"], june.livekit.api_secret, algorithms=["HS256"]) for data in (job, part)
-    ]
+    tokens = [june.claims(data["token"]) for data in (job, part)]
     for token in tokens:
         assert token["kind"] == "agent"
         assert token["video"]["room"] == call.story.name

@@ -8,23 +8,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 
-from deploy.servers import RabbitMQ
 from tests.e2e.calls import (
-    ADDED,
-    SPEAK,
-    TURN,
-    TURN_OVER,
     Call,
     asked,
     cancels,
     changes,
-    moment,
     over,
     side_by_side,
     spoken,
@@ -32,8 +26,9 @@ from tests.e2e.calls import (
     stops,
 )
 from tests.e2e.client import Client, types
-from tests.e2e.installation import JUNE_SENDS, Install, Installation, installed
-from tests.e2e.stories import JOB, START, STOP
+from tests.e2e.installation import JUNE_SENDS, Install, Installation
+from tests.e2e.names import ADDED, JOB, SPEAK, START, STOP, TURN, TURN_OVER
+from tests.e2e.shapes import moment
 from tests.e2e.webhooks import microphone, person
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -45,15 +40,10 @@ BUSY_S = 2.5
 """By how much a moment may be late on a busy machine."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def june(
-    rabbitmq_server: RabbitMQ, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Installation]:
-    """An installation with short leases."""
-    url = rabbitmq_server.new_vhost()
-    async with installed(url, tmp_path_factory.mktemp("june"), JUNE_JOB_LEASE_S=str(LEASE_S)) as installation:
-        yield installation
-    rabbitmq_server.delete_vhost(url)
+@pytest.fixture(scope="module")
+def settings() -> Mapping[str, str]:
+    """Short leases."""
+    return {"JUNE_JOB_LEASE_S": str(LEASE_S)}
 
 
 async def a_job_that_nobody_takes(client: Client, call: Call) -> None:

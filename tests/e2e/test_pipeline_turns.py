@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import itertools
 import random
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.e2e.calls import SPEAK, TURN, TURN_OVER, Call, asked, cancels, over, spoken
-from tests.e2e.client import Client, Inbox, types
-from tests.e2e.installation import Installation
-from tests.e2e.stories import ENDED, LEFT, START, is_time, only, partition
+from tests.e2e.calls import Call, asked, cancels, over, spoken
+from tests.e2e.client import Client, types
+from tests.e2e.names import ENDED, LEFT, SPEAK, START, TURN, TURN_OVER
+from tests.e2e.shapes import moment
+from tests.e2e.stories import only, partition
 from tests.e2e.webhooks import microphone, person
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LEASE_S = 600
-
-
-@pytest.fixture
-def call(june: Installation, client: Client, inbox: Inbox) -> Call:
-    """A room of the test's own."""
-    return Call(june, client, inbox)
 
 
 async def test_a_turn_and_a_part_have_every_field(call: Call) -> None:
@@ -36,9 +31,8 @@ async def test_a_turn_and_a_part_have_every_field(call: Call) -> None:
     part = (await call.nth(SPEAK)).data
     report_to = {"exchange": "june.rooms.v1", "routing_key": f"p{partition(call.story.name):02d}.report"}
     for message in (await call.nth(TURN), await call.nth(SPEAK)):
-        expires = datetime.fromisoformat(message.data["expires_at"])
-        is_time(message.data["expires_at"])
-        assert expires - datetime.fromisoformat(message.envelope["time"]) == timedelta(seconds=LEASE_S)
+        lasts = moment(message.data["expires_at"]) - moment(message.envelope["time"])
+        assert lasts == timedelta(seconds=LEASE_S)
         assert message.message.expiration == LEASE_S
         assert message.exchange == "june.pipeline"
     common = {"session_id": job["session_id"], "room_name": call.story.name, "lease_s": LEASE_S}
@@ -115,7 +109,7 @@ async def test_what_is_said_meanwhile_is_the_next_turn(call: Call) -> None:
     history = [(entry["role"], entry["identity"], entry["text"]) for entry in following["history"]]
     assert history == [("user", "ann", "first"), ("assistant", None, "answer")]
     for entry in following["history"]:
-        is_time(entry["at"])
+        moment(entry["at"])
 
 
 async def test_history_is_bounded(call: Call) -> None:

@@ -9,28 +9,17 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 
-import jwt
 import pytest
 import pytest_asyncio
 
 from tests.e2e.client import Client, Inbox, types
 from tests.e2e.installation import JUNE_SENDS, Install, Installation
+from tests.e2e.names import CREATED, ENDED, JOB, JOINED, LEFT, PUBLISHED, START, STARTED, STOP, UNPUBLISHED
+from tests.e2e.shapes import moment
 from tests.e2e.stories import (
-    CREATED,
-    ENDED,
-    JOB,
-    JOINED,
-    LEFT,
-    PUBLISHED,
-    START,
-    STARTED,
-    STOP,
-    UNPUBLISHED,
     consistent,
-    is_time,
     only,
     partition,
-    room_name,
     told,
 )
 from tests.e2e.webhooks import RoomStory, microphone, person
@@ -42,7 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def test_one_conversation_in_order(june: Installation, inbox: Inbox) -> None:
     """A person joins, speaks, stops and leaves: each step is told once, in order, with its fields."""
-    story, ann, mic = RoomStory(room_name()), person("ann", name="Ann", metadata="{}"), microphone()
+    story, ann, mic = RoomStory(), person("ann", name="Ann", metadata="{}"), microphone()
     await june.webhook.all(story.started(), story.joined(ann), story.published(ann, mic))
     await june.webhook.all(story.unpublished(ann, mic), story.left(ann), story.finished())
     messages = (await told(june, inbox, story.name))[story.name]
@@ -57,7 +46,7 @@ async def test_one_conversation_in_order(june: Installation, inbox: Inbox) -> No
     shown = {"sid": ann["sid"], "identity": "ann", "name": "Ann", "kind": "standard", "metadata": "{}"}
     for type_ in (JOINED, LEFT):
         data = dict(by_type[type_].data)
-        is_time(data.pop("at"))
+        moment(data.pop("at"))
         assert data == about | {"participant": shown}
     track = {
         "sid": mic["sid"],
@@ -68,20 +57,20 @@ async def test_one_conversation_in_order(june: Installation, inbox: Inbox) -> No
     }
     for type_ in (PUBLISHED, UNPUBLISHED):
         data = dict(by_type[type_].data)
-        is_time(data.pop("at"))
+        moment(data.pop("at"))
         assert data == about | {"participant": {"sid": ann["sid"], "identity": "ann"}, "track": track}
     consistent(messages)
 
 
 async def test_an_stt_job_has_every_field(june: Installation, inbox: Inbox) -> None:
     """What a service needs to hear the person: its token is for this room, hidden, subscribe only, minutes long."""
-    story, ann, mic = RoomStory(room_name()), person("ann", name="Ann"), microphone()
+    story, ann, mic = RoomStory(), person("ann", name="Ann"), microphone()
     await june.webhook.all(story.started(), story.joined(ann), story.published(ann, mic), story.finished())
     messages = (await told(june, inbox, story.name))[story.name]
     start, stop = only(messages, START), only(messages, STOP)
     data = dict(start.data)
-    token = jwt.decode(data.pop("token"), june.livekit.api_secret, algorithms=["HS256"])
-    is_time(data.pop("expires_at"))
+    token = june.claims(data.pop("token"))
+    moment(data.pop("expires_at"))
     job_id = data.pop("job_id")
     assert data == {
         "attempt": 1,
@@ -117,7 +106,7 @@ async def test_an_stt_job_has_every_field(june: Installation, inbox: Inbox) -> N
 async def test_jobs_wait_in_their_queue(june: Installation, client: Client) -> None:
     """A job is in `june.stt.jobs.v1` for whoever comes later."""
     jobs_before = await client.depth("june.stt.jobs.v1")
-    story, ann = RoomStory(room_name()), person("ann")
+    story, ann = RoomStory(), person("ann")
     inbox = await client.subscribe(*JUNE_SENDS)
     await june.webhook.all(story.started(), story.joined(ann), story.published(ann, microphone()))
     await told(june, inbox, story.name)
@@ -139,7 +128,7 @@ async def test_a_stop_says_why(
     june: Installation, client: Client, inbox: Inbox, reason: str, how: str
 ) -> None:
     """Each end of a voice has its reason, and stops the job once, whatever comes after."""
-    story, ann, mic = RoomStory(room_name()), person("ann"), microphone()
+    story, ann, mic = RoomStory(), person("ann"), microphone()
     await june.webhook.all(story.started(), story.joined(ann), story.published(ann, mic))
     begun = (await told(june, inbox, story.name))[story.name]
     match how:
@@ -165,7 +154,7 @@ OTHERS = ["AGENT", "EGRESS", "INGRESS", "BRIDGE"]
 
 async def test_one_job_for_each_human_voice(june: Installation, inbox: Inbox) -> None:
     """Audio of people, screen-share audio excepted; nothing of agents, egress, ingress and bridges."""
-    story = RoomStory(room_name())
+    story = RoomStory()
     await june.webhook(story.started())
     voices, all_tracks = set(), set()
     for kind in [*HUMAN, *OTHERS]:
@@ -202,7 +191,7 @@ async def test_one_job_for_each_human_voice(june: Installation, inbox: Inbox) ->
 
 async def test_own_bots_do_not_appear(june: Installation, inbox: Inbox) -> None:
     """Neither as participants nor by their tracks, nor do they start a session; people and agents of such names do."""
-    story = RoomStory(room_name())
+    story = RoomStory()
     bots = [person("june-stt-job_1", kind="AGENT"), person("june-tts-s-1", kind="AGENT")]
     human, agent = person("june-stt-human"), person("assistant", kind="AGENT")
     await june.webhook(story.started())
@@ -235,7 +224,7 @@ async def test_stt_off_means_no_jobs(june: Installation, client: Client, inbox: 
 
 async def test_a_final_transcript_is_told_and_asked(june: Installation, client: Client, inbox: Inbox) -> None:
     """A report of a job becomes one transcript event and one AI turn; copies and partials change nothing."""
-    story, ann, mic = RoomStory(room_name()), person("ann", name="Ann"), microphone()
+    story, ann, mic = RoomStory(), person("ann", name="Ann"), microphone()
     await june.webhook.all(story.started(), story.joined(ann), story.published(ann, mic))
     start = only((await told(june, inbox, story.name))[story.name], START).data
     said = {"job_id": start["job_id"], "attempt": 1, "utterance_id": "u-1", "text": "hello 🙂", "new": 1}
@@ -282,7 +271,7 @@ async def test_strange_rooms_are_left_alone(strict: Installation) -> None:
     """With JUNE_ADOPT_ROOMS=false events of unknown rooms make nothing, and those of June's own sessions go on."""
     async with Client(strict.amqp_url) as client:
         inbox = await client.subscribe(*JUNE_SENDS)
-        story, ann = RoomStory(room_name()), person("ann")
+        story, ann = RoomStory(), person("ann")
         await strict.webhook.all(story.started(), story.joined(ann), story.published(ann, microphone()))
         made = await client.ok(
             "june.session.create.v1", {"user_id": "ann", "room_name": story.name + " ours"}

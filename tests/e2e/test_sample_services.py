@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from examples.service import Data, Service, envelope
 from examples.stt_service import KIND
+from tests.support.polling import until
 
 SOON_S = 10
 
@@ -95,9 +96,7 @@ async def test_a_job_that_is_not_to_be_begun_is_not_taken(desk: Desk) -> None:
     await desk.job("a", id_="1")
     assert (await desk.report())["job_id"] == "a"
     await desk.stop("stopped before", attempt=1)
-    async with asyncio.timeout(SOON_S):
-        while "stopped before" not in desk.service._stopped:  # noqa: ASYNC110 - the service tells nobody
-            await asyncio.sleep(0.01)
+    await until(lambda: "stopped before" in desk.service._stopped)
     await desk.job("a", id_="1")
     await desk.job("stopped before")
     await desk.job("late", lives_s=-1)
@@ -119,9 +118,7 @@ async def test_who_shuts_down_gives_its_jobs_back(desk: Desk) -> None:
     await desk.stop("kept", instance="another")
     await desk.stop("kept", attempt=2)
     await desk.stop("stopped", attempt=3, instance=desk.service.name)
-    async with asyncio.timeout(SOON_S):
-        while "stopped" in desk.service._in_hand:  # noqa: ASYNC110 - the service tells nobody
-            await asyncio.sleep(0.01)
+    await until(lambda: "stopped" not in desk.service._in_hand)
     await desk.service.drain()
     assert await desk.report() == {"job_id": "kept", "attempt": 3, "state": "failed", "error": "draining"}
     assert desk.reports.empty()

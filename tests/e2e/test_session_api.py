@@ -12,11 +12,12 @@ from urllib.parse import quote
 import pytest
 
 from deploy.servers import RabbitMQ
-from tests.e2e.http_api import SOON_S, TOKENS, Http, Json, api_of, http, unique
+from tests.e2e.http_api import Http, api_of
 from tests.e2e.installation import Installation
+from tests.e2e.names import unique
 from tests.e2e.processes import ROOT
-
-__all__ = ["http"]
+from tests.e2e.shapes import GUEST_ANSWER, TOKENS
+from tests.support.polling import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -41,7 +42,7 @@ async def test_a_session_from_its_beginning_to_its_end(june: Installation, http:
     assert [one["identity"] for one in people] == ["ann"]
     guest = await http("POST", f"{about}/guest-token", {"guest_name": "Bo", "can_publish": False})
     assert guest.status == 201
-    assert set(guest.json) == {"access_token", "identity", "room_name", "livekit_url", "expires_at"}
+    assert set(guest.json) == GUEST_ANSWER
     gone = await http("DELETE", f"{about}/participants/ann")
     assert (gone.status, gone.body) == (204, b"")
     assert "ann" not in june.livekit.identities(session["room_name"])
@@ -136,11 +137,12 @@ async def test_an_operator_sees_partitions_and_dead_letters(june: Installation, 
     assert (await http.ok("GET", "/api/system"))["workers"] == len(june.workers)
     before = (await http.ok("GET", "/api/system/dead-letters"))["waiting"]
     assert await june.webhook(b"not an event") == 200
-    async with asyncio.timeout(SOON_S):
-        seen = await http.ok("GET", "/api/system/dead-letters")
-        while seen["waiting"] == before:
-            await asyncio.sleep(0.05)
-            seen = await http.ok("GET", "/api/system/dead-letters")
+
+    async def one_more() -> bool:
+        return bool((await http.ok("GET", "/api/system/dead-letters"))["waiting"] == before + 1)
+
+    await until(one_more)
+    seen = await http.ok("GET", "/api/system/dead-letters")
     assert await http.ok("GET", "/api/system/dead-letters") == seen
     assert seen["dead_letters"][-1]["reason"] == "unreadable"
 
@@ -150,20 +152,17 @@ async def test_an_operator_sees_who_holds_a_partition(june: Installation, rabbit
     management = rabbitmq_server.management_url
     assert management is not None
     names = [re.search(r'"worker":"([^"]+)"', part.log.read_text()) for part in june.workers]
-    async with (
-        api_of(june.parts, JUNE_RABBITMQ_MANAGEMENT_URL=management) as (http, _),
-        asyncio.timeout(SOON_S),
-    ):
-        holders: set[str | None] = {None}
-        while None in holders:
-            holders = {one["holder"] for one in await _partitions(http)}
-            await asyncio.sleep(0.2)
-    assert holders <= {name[1] for name in names if name}
+    async with api_of(june.parts, JUNE_RABBITMQ_MANAGEMENT_URL=management) as (http, _):
 
+        async def holders() -> set[str | None]:
+            partitions = (await http.ok("GET", "/api/system/partitions"))["partitions"]
+            return {one["holder"] for one in partitions}
 
-async def _partitions(http: Http) -> list[Json]:
-    found: list[Json] = (await http.ok("GET", "/api/system/partitions"))["partitions"]
-    return found
+        async def all_are_known() -> bool:
+            return None not in await holders()
+
+        await until(all_are_known)
+        assert await holders() <= {name[1] for name in names if name}
 
 
 async def test_without_keys_it_refuses_to_start() -> None:

@@ -17,6 +17,8 @@ from typing import Any
 import aiohttp
 import jwt
 
+from tests.e2e.names import room_name
+
 Body = dict[str, Any]
 
 
@@ -49,10 +51,10 @@ class LiveKitPost:
 
 
 class RoomStory:
-    """What can happen in one room under one sid, as webhook bodies."""
+    """What can happen in one room under one sid, as webhook bodies; without a name, in a room of its own."""
 
-    def __init__(self, name: str, *, sid: str | None = None) -> None:
-        self.name = name
+    def __init__(self, name: str | None = None, *, sid: str | None = None) -> None:
+        self.name = room_name() if name is None else name
         self.sid = sid or "RM_" + secrets.token_hex(6)
 
     def started(self) -> Body:

@@ -12,13 +12,14 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from schemas.topology import ROOMS, partition_of
 from tests.support.databases import database_in
 from tests.support.fake_livekit import FakeLiveKit
+from tests.support.samples import START
 from worker.adapters.livekit.server_api import LiveKitServer
 from worker.adapters.livekit.tokens import AccessTokens
 from worker.adapters.sql import SqlStore, open_store
@@ -39,7 +40,6 @@ from worker.domain.policy import Policy
 from worker.entrypoints.worker import as_fact
 
 WebhookReader = Callable[[Mapping[str, object], datetime], Fact | None]
-START = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
 INTERVAL = timedelta(seconds=30)
 """Between two passes of the reconciler."""
 _KEY, _SECRET = "june-test", "secret-of-the-fake-livekit-server"
@@ -97,20 +97,64 @@ class KeptErrands(Errands):
 
 
 @dataclasses.dataclass(kw_only=True)
-class BenchWorker:
-    """The use cases put together as in the worker's entry point."""
+class Bench:
+    """What a worker is asked, and what it publishes to others; what it sends to itself is not among it."""
 
     clock: SetClock
     publisher: KeptPublisher
     store: SqlStore
-    livekit: FakeLiveKit
+    ids: itertools.count[int] = dataclasses.field(default_factory=itertools.count)
+
+    def envelope(
+        self, type_: str, data: dict[str, Any], *, source: str = "tests", message_id: str | None = None
+    ) -> bytes:
+        """A command or a report."""
+        body = {
+            "specversion": "1.0",
+            "id": message_id or f"m-{next(self.ids)}",
+            "source": source,
+            "type": type_,
+            "data": data,
+        }
+        return json.dumps(body).encode()
+
+    @property
+    def published(self) -> list[dict[str, Any]]:
+        """The envelopes, in order."""
+        return [json.loads(one.body) for one in self.publisher.messages if one.exchange != ROOMS]
+
+    def types(self) -> list[str]:
+        """Their types, without `june.` and `.v1`."""
+        return [one["type"].removeprefix("june.").removesuffix(".v1") for one in self.published]
+
+    def of(self, type_: str) -> list[dict[str, Any]]:
+        """The data of those of one type."""
+        return [one["data"] for one in self.published if one["type"] == f"june.{type_}.v1"]
+
+    def sent_to_itself(self) -> list[OutboxMessage]:
+        """What came since it was asked for the last time."""
+        own = [message for message in self.publisher.messages if message.exchange == ROOMS]
+        self.publisher.messages = [m for m in self.publisher.messages if m.exchange != ROOMS]
+        return own
+
+
+@dataclasses.dataclass(kw_only=True)
+class UseCases:
+    """What a worker does, for one holder of duties."""
+
     commands: Commands
     room_events: RoomEvents
     errands: Errands
     moments: Moments
     outbox: Outbox
     reconciler: Reconciler
-    ids: itertools.count[int] = dataclasses.field(default_factory=itertools.count)
+
+
+@dataclasses.dataclass(kw_only=True)
+class BenchWorker(UseCases, Bench):
+    """The use cases put together as in the worker's entry point."""
+
+    livekit: FakeLiveKit
 
     async def ask(
         self, type_: str, *, command_id: str | None = None, deadline: datetime | None = None, **data: Any
@@ -161,37 +205,9 @@ class BenchWorker:
             await self._give_back()
 
     async def _give_back(self) -> None:
-        ours = [message for message in self.publisher.messages if message.exchange == ROOMS]
-        self.publisher.messages = [m for m in self.publisher.messages if m.exchange != ROOMS]
-        for message in ours:
+        for message in self.sent_to_itself():
             room = json.loads(message.body)["partitionkey"]
             await self.room_events.handle(partition_of(room), [message.body])
-
-    def envelope(
-        self, type_: str, data: dict[str, Any], *, source: str = "tests", message_id: str | None = None
-    ) -> bytes:
-        return json.dumps(
-            {
-                "specversion": "1.0",
-                "id": message_id or f"m-{next(self.ids)}",
-                "source": source,
-                "type": type_,
-                "data": data,
-            }
-        ).encode()
-
-    @property
-    def published(self) -> list[dict[str, Any]]:
-        """The envelopes of everything published, in order."""
-        return [json.loads(message.body) for message in self.publisher.messages]
-
-    def types(self) -> list[str]:
-        """The types of everything published, in order, without `june.` and `.v1`."""
-        return [envelope["type"].removeprefix("june.").removesuffix(".v1") for envelope in self.published]
-
-    def of(self, type_: str) -> list[dict[str, Any]]:
-        """The data of everything published of one type."""
-        return [m["data"] for m in self.published if m["type"] == f"june.{type_}.v1"]
 
 
 @asynccontextmanager
@@ -212,32 +228,9 @@ async def bench_worker(
         cases = use_cases(
             store, server, clock, publisher, policy=policy or Policy(), read_webhook=read_webhook
         )
-        yield BenchWorker(
-            clock=clock,
-            publisher=publisher,
-            store=store,
-            livekit=livekit,
-            commands=cases.commands,
-            room_events=cases.room_events,
-            errands=cases.errands,
-            moments=cases.moments,
-            outbox=cases.outbox,
-            reconciler=cases.reconciler,
-        )
+        yield BenchWorker(clock=clock, publisher=publisher, store=store, livekit=livekit, **vars(cases))
         await server.close()
     await store.close()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class UseCases:
-    """What a worker does, for one holder of duties."""
-
-    commands: Commands
-    room_events: RoomEvents
-    errands: Errands
-    moments: Moments
-    outbox: Outbox
-    reconciler: Reconciler
 
 
 def use_cases(

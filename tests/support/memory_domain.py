@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar, cast
 
 from schemas.events import (
@@ -20,6 +20,7 @@ from schemas.events import (
 )
 from schemas.model import Message
 from schemas.pipeline import SttStop
+from tests.support.samples import START
 from worker.application.loading import load, load_session
 from worker.application.ports import Transaction
 from worker.domain.conversation import Conversation
@@ -45,7 +46,6 @@ from worker.domain.model import (
 )
 from worker.domain.policy import Policy
 
-START = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
 _E = TypeVar("_E")
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.samples import session_json
+
 Json = dict[str, Any]
 
 PAGE = Path(__file__).parents[2] / "session_api" / "page"
@@ -33,22 +35,9 @@ def now() -> str:
 
 
 def session(session_id: str, **fields: Any) -> Json:
-    """A session with the contract's fields."""
-    return {
-        "session_id": session_id,
-        "user_id": "ann",
-        "room_name": f"room-{session_id}",
-        "livekit_room_sid": f"RM_{session_id}",
-        "status": "active",
-        "origin": "june",
-        "created_at": now(),
-        "started_at": now(),
-        "ended_at": None,
-        "end_reason": None,
-        "metadata": {},
-        "stt": {"enabled": True, "language": "en"},
-        "ai": {"enabled": True, "speak": True},
-    } | fields
+    """One that was just begun."""
+    begun = {"status": "active", "created_at": now(), "started_at": now()}
+    return session_json(session_id, **(begun | fields))
 
 
 def system(**fields: Any) -> Json:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from schemas.events import TurnCompleted
 from schemas.pipeline import AiCancel, TtsCancel
 from schemas.reports import AiReply, AiStatus, Report, TtsStatus, WorkState
-from schemas.sessions import SessionOrigin
+from tests.support.samples import SESSION, START
 from worker.domain import turns
 from worker.domain.conversation import Conversation, Utterance, from_json, to_json
 from worker.domain.effects import Announce, AskAi, Broadcast, Count, Effect, Speak, Wake
 from worker.domain.facts import Reported
-from worker.domain.model import JobId, ParticipantSid, Session, SessionId, SessionState, State
+from worker.domain.model import JobId, ParticipantSid, SessionId, SessionState, State
 from worker.domain.policy import Policy
 
-START = datetime(2026, 11, 22, 19, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
 _MOST_WAKES = 1000
 
@@ -33,17 +32,8 @@ class Talk:
     """One session with its clock. What each step asked for is in `new`, and all of it in `effects`."""
 
     def __init__(self, *, speak: bool = True, session_id: str = "s1") -> None:
-        session = Session(
-            session_id=SessionId(session_id),
-            user_id="u1",
-            room_name="room-1",
-            state=SessionState.ACTIVE,
-            origin=SessionOrigin.JUNE,
-            created_at=START,
-            stt_enabled=True,
-            stt_language="en",
-            ai_enabled=True,
-            ai_speak=speak,
+        session = replace(
+            SESSION, session_id=SessionId(session_id), state=SessionState.ACTIVE, ai_speak=speak
         )
         self.state = State(session=session)
         self.policy = Policy(lease=LEASE)

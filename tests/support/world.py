@@ -7,7 +7,6 @@ partition. Webhooks wait in `livekit.webhooks` until a test has them delivered, 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,13 +14,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from livekit.protocol.models import ParticipantInfo, TrackSource
 
-from schemas.topology import ROOMS, partition_of
-from tests.support.bench_worker import INTERVAL, KeptPublisher, SetClock, UseCases, use_cases
+from schemas.topology import partition_of
+from tests.support.bench_worker import INTERVAL, Bench, KeptPublisher, SetClock, UseCases, use_cases
 from tests.support.databases import database_in
 from tests.support.memory_livekit import MemoryLiveKit
-from worker.adapters.sql import SqlStore, open_store
+from worker.adapters.sql import open_store
+from worker.application.failures import BrokerUnavailable
 from worker.application.ports import Transaction
 from worker.application.room_events import Handled, Outcome
 from worker.domain.policy import Policy
@@ -40,16 +41,12 @@ class Lives:
 
 
 @dataclasses.dataclass(kw_only=True)
-class World:
+class World(Bench):
     """One worker and all that is around it."""
 
-    clock: SetClock
-    publisher: KeptPublisher
-    store: SqlStore
     livekit: MemoryLiveKit
     cases: UseCases
     policy: Policy
-    ids: itertools.count[int] = dataclasses.field(default_factory=itertools.count)
 
     def another_worker(self, holder: str) -> UseCases:
         """The use cases of a second worker on the same store."""
@@ -92,8 +89,7 @@ class World:
         raise AssertionError("June does not come to rest")
 
     async def _come_back(self) -> int:
-        own = [message for message in self.publisher.messages if message.exchange == ROOMS]
-        self.publisher.messages = [m for m in self.publisher.messages if m.exchange != ROOMS]
+        own = self.sent_to_itself()
         for message in own:
             await self.handled(json.loads(message.body)["partitionkey"], message.body)
         return len(own)
@@ -170,32 +166,6 @@ class World:
         """How many live sessions wait for a room that vanished."""
         return sum(one.missing_since is not None for one in await self.store.live_counts())
 
-    @property
-    def published(self) -> list[dict[str, Any]]:
-        """The envelopes of what was published to others, in order."""
-        return [json.loads(one.body) for one in self.publisher.messages if one.exchange != ROOMS]
-
-    def types(self) -> list[str]:
-        """Their types, without `june.` and `.v1`."""
-        return [one["type"].removeprefix("june.").removesuffix(".v1") for one in self.published]
-
-    def of(self, type_: str) -> list[dict[str, Any]]:
-        """The data of those of one type."""
-        return [one["data"] for one in self.published if one["type"] == f"june.{type_}.v1"]
-
-    def envelope(
-        self, type_: str, data: dict[str, Any], *, source: str = "tests", message_id: str | None = None
-    ) -> bytes:
-        """A command or a report."""
-        body = {
-            "specversion": "1.0",
-            "id": message_id or f"m-{next(self.ids)}",
-            "source": source,
-            "type": type_,
-            "data": data,
-        }
-        return json.dumps(body).encode()
-
 
 @asynccontextmanager
 async def a_world(folder: Path, *, policy: Policy | None = None) -> AsyncIterator[World]:
@@ -228,3 +198,13 @@ async def a_talk(world: World) -> tuple[str, str]:
     room = world.livekit.there("s1")
     assert room is not None
     return room.info.sid, voice
+
+
+async def a_join_unconfirmed(world: World, fault: str) -> list[bytes]:
+    """Ann comes into `tea` while the broker is `down` or `silent`: the webhooks, none of which was acked."""
+    world.livekit.join("tea", "ann")
+    bodies = [json.dumps(body).encode() for body in world.livekit.webhooks]
+    setattr(world.publisher, fault, True)
+    with pytest.raises(BrokerUnavailable):
+        await world.cases.room_events.handle(partition_of("tea"), bodies)
+    return bodies

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,15 +23,19 @@ def person(server: LiveKit, room: str) -> str:
     )
 
 
+@asynccontextmanager
+async def a_person_and_a_bot(
+    server: LiveKit, room: str
+) -> AsyncIterator[tuple[HeadlessParticipant, HeadlessParticipant]]:
+    """Ann, and a transcriber."""
+    listens = tokens(server).transcriber(room_name=room, identity="june-stt-1", now=datetime.now(UTC))
+    async with joined(server.ws_url, person(server, room)) as ann, joined(server.ws_url, listens) as bot:
+        yield ann, bot
+
+
 async def test_a_transcriber_hears_a_person_and_is_not_seen(livekit_server: LiveKit, room: str) -> None:
     """June's token for a listening bot lets it hear the voice, and hides it."""
-    bot_token = tokens(livekit_server).transcriber(
-        room_name=room, identity="june-stt-1", now=datetime.now(UTC)
-    )
-    async with (
-        joined(livekit_server.ws_url, person(livekit_server, room)) as ann,
-        joined(livekit_server.ws_url, bot_token) as bot,
-    ):
+    async with a_person_and_a_bot(livekit_server, room) as (ann, bot):
         track_sid = await ann.speak()
         assert await bot.hear(track_sid) > 0.03
         assert ann.others() == set()
@@ -38,13 +44,7 @@ async def test_a_transcriber_hears_a_person_and_is_not_seen(livekit_server: Live
 
 async def test_silence_is_not_taken_for_a_voice(livekit_server: LiveKit, room: str) -> None:
     """A track that is no more is not heard."""
-    bot_token = tokens(livekit_server).transcriber(
-        room_name=room, identity="june-stt-1", now=datetime.now(UTC)
-    )
-    async with (
-        joined(livekit_server.ws_url, person(livekit_server, room)) as ann,
-        joined(livekit_server.ws_url, bot_token) as bot,
-    ):
+    async with a_person_and_a_bot(livekit_server, room) as (ann, bot):
         track_sid = await ann.speak()
         await ann.hush(track_sid)
         with pytest.raises(ParticipantError):

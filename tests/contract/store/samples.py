@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from schemas.participants import ParticipantKind, TrackSource, TrackType
-from schemas.sessions import SessionOrigin
+from tests.support.samples import SESSION
 from worker.application.ports import OutboxMessage
 from worker.domain.model import (
     Job,
@@ -15,7 +15,6 @@ from worker.domain.model import (
     RoomSid,
     Session,
     SessionId,
-    SessionState,
     State,
     Track,
     TrackSid,
@@ -27,18 +26,12 @@ ROOM = RoomSid("RM_1")
 
 
 def session(session_id: str = "s1", *, room_name: str | None = None, at: datetime = NOW) -> Session:
-    return Session(
+    return replace(
+        SESSION,
         session_id=SessionId(session_id),
-        user_id="user-1",
         room_name=room_name or f"room of {session_id}",
         room_sid=ROOM,
-        state=SessionState.CREATED,
-        origin=SessionOrigin.JUNE,
         created_at=at,
-        stt_enabled=True,
-        stt_language="en",
-        ai_enabled=True,
-        ai_speak=False,
     )
 
 

@@ -1,10 +1,13 @@
 """Publishing, as real brokers confirm it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
+from messaging.connection import Broker
 from messaging.failures import BrokerUnavailable, PublishTimeout, Refused, Unroutable, Unsendable
 from messaging.publisher import Publisher
 from tests.integration.messaging.tools import (
@@ -18,6 +21,19 @@ from tests.integration.messaging.tools import (
 )
 from tests.support.polling import until
 from tests.support.tcp_proxy import TcpProxy
+
+
+@asynccontextmanager
+async def hung(amqp_url: str, *, heartbeat_s: int = 10) -> AsyncIterator[tuple[TcpProxy, Broker, Publisher]]:
+    """A publisher that has published `first`, before a broker that has hung since."""
+    async with (
+        TcpProxy.before(amqp_url) as proxy,
+        connected(proxy.url(amqp_url), heartbeat_s=heartbeat_s) as broker,
+    ):
+        publisher = Publisher(broker)
+        await publisher.publish(message("first"), timeout=SOON)
+        proxy.hang()
+        yield proxy, broker, publisher
 
 
 async def test_messages_arrive_in_order(amqp_url: str) -> None:
@@ -107,24 +123,18 @@ async def test_nothing_is_published_without_a_connection(amqp_url: str) -> None:
 
 async def test_a_connection_that_is_cut_leaves_the_outcome_unknown(amqp_url: str) -> None:
     """A publish whose connection is lost before the confirm is BrokerUnavailable, and not a cancellation."""
-    async with TcpProxy.before(amqp_url) as proxy, connected(proxy.url(amqp_url)) as broker:
-        publisher = Publisher(broker)
-        await publisher.publish(message("first"), timeout=SOON)
-        proxy.hang()
+    async with hung(amqp_url) as (proxy, _, publisher):
         calls = [asyncio.create_task(publisher.publish(message(f"x{n}"), timeout=SOON)) for n in range(20)]
         await asyncio.sleep(0)
         await proxy.cut()
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(result) for result in results} == {BrokerUnavailable}
-        await publisher.publish_many([message("again")], timeout=SOON)
+        await publisher.publish(message("again"), timeout=SOON)
 
 
 async def test_a_broker_that_hangs_ends_in_a_timeout(amqp_url: str) -> None:
     """A silent broker ends a publish at its deadline; the heartbeat then ends the connection."""
-    async with TcpProxy.before(amqp_url) as proxy, connected(proxy.url(amqp_url), heartbeat_s=1) as broker:
-        publisher = Publisher(broker)
-        await publisher.publish(message("first"), timeout=SOON)
-        proxy.hang()
+    async with hung(amqp_url, heartbeat_s=1) as (proxy, broker, publisher):
         with pytest.raises(PublishTimeout):
             await publisher.publish(message("hung"), timeout=timedelta(milliseconds=100))
         await until(lambda: not broker.connected)
@@ -135,10 +145,7 @@ async def test_a_broker_that_hangs_ends_in_a_timeout(amqp_url: str) -> None:
 
 async def test_who_is_given_up_waits_no_longer(amqp_url: str) -> None:
     """What is on its way has the outcome at once; its late confirm is nobody else's; the next message goes on."""
-    async with TcpProxy.before(amqp_url) as proxy, connected(proxy.url(amqp_url)) as broker:
-        publisher = Publisher(broker)
-        await publisher.publish(message("first"), timeout=SOON)
-        proxy.hang()
+    async with hung(amqp_url) as (proxy, _, publisher):
         calls = [asyncio.create_task(publisher.publish(message(f"x{n}"), timeout=SOON)) for n in range(3)]
         await asyncio.sleep(0)
         publisher.give_up(BrokerUnavailable("too slow"))
@@ -153,10 +160,7 @@ async def test_who_is_given_up_waits_no_longer(amqp_url: str) -> None:
 
 async def test_a_broker_that_does_not_read_ends_in_a_timeout(amqp_url: str) -> None:
     """More than all buffers hold ends in a timeout, and is not kept in memory."""
-    async with TcpProxy.before(amqp_url) as proxy, connected(proxy.url(amqp_url)) as broker:
-        publisher = Publisher(broker)
-        await publisher.publish(message("first"), timeout=SOON)
-        proxy.hang()
+    async with hung(amqp_url) as (proxy, broker, publisher):
         heavy = [message(str(n), body=b"x" * 500_000) for n in range(100)]
         outcomes = await publisher.publish_many(heavy, timeout=timedelta(milliseconds=500))
         assert {type(outcome) for outcome in outcomes} == {PublishTimeout}
@@ -168,10 +172,7 @@ async def test_a_broker_that_does_not_read_ends_in_a_timeout(amqp_url: str) -> N
 
 async def test_a_cancelled_caller_is_cancelled(amqp_url: str) -> None:
     """Cancelling a publish raises CancelledError in its caller, and harms no other publish."""
-    async with TcpProxy.before(amqp_url) as proxy, connected(proxy.url(amqp_url)) as broker:
-        publisher = Publisher(broker)
-        await publisher.publish(message("first"), timeout=SOON)
-        proxy.hang()
+    async with hung(amqp_url) as (proxy, _, publisher):
         cancelled = asyncio.create_task(publisher.publish(message("x"), timeout=SOON))
         other = asyncio.create_task(publisher.publish(message("y"), timeout=SOON))
         await asyncio.sleep(0)

@@ -85,7 +85,8 @@ def test_failed_command(cache: Path) -> None:
     with pytest.raises(InstallError, match=r"(?s)ended with 3 .*no space left") as raised:
         install.run(("sh", "-c", "echo no space left; exit 3"), "unpacking it", said.append)
     assert str(cache / "logs" / "unpacking-it.log") in str(raised.value)
-    assert said == ["unpacking it: 0.0 s"]
+    (line,) = said
+    assert line.startswith("unpacking it: ")
 
 
 def test_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

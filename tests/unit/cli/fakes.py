@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from cli.main import run
-from cli.world import Requests, World
+from cli.world import Requests
 from messaging.message import Incoming, Outgoing
 from schemas.envelope import Envelope, decode, encode
 from schemas.replies import ErrorCode, ReplyError, ReplyFailed, ReplyOk
+from tests.support.command_line import Ran, ran
+from tests.support.deliveries import incoming
+from tests.support.samples import session_json
 
-SESSION: dict[str, Any] = {
-    "session_id": "s-1",
-    "user_id": "ann",
-    "room_name": "june-s-1",
-    "livekit_room_sid": "RM_1",
-    "status": "active",
-    "origin": "june",
-    "created_at": "2026-11-22T19:00:00.000Z",
-    "started_at": "2026-11-22T19:00:01.000Z",
-    "ended_at": None,
-    "end_reason": None,
-    "metadata": {"plan": "gold"},
-    "stt": {"enabled": True, "language": "en"},
-    "ai": {"enabled": True, "speak": False},
-}
+SESSION: dict[str, Any] = session_json(
+    "s-1",
+    room_name="june-s-1",
+    livekit_room_sid="RM_1",
+    status="active",
+    started_at="2026-11-22T19:00:01.000Z",
+    metadata={"plan": "gold"},
+    ai={"enabled": True, "speak": False},
+)
 SESSION_RESULT = {
     "session": SESSION,
     "access_token": "a.b.c",
@@ -78,25 +73,6 @@ class FakeJune:
         return envelope.data
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ran:
-    """How a command line ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> list[Any]:
-        """Its lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """Of one thing in plain text."""
-        return dict(line.split("\t", 1) for line in self.out.splitlines())
-
-
 def june(
     *arguments: str,
     june: FakeJune | None = None,
@@ -105,11 +81,8 @@ def june(
     requests: Callable[..., Any] | None = None,
 ) -> Ran:
     """Run `june` with its output in a pipe."""
-    out, err = io.StringIO(), io.StringIO()
     at = requests or (june or FakeJune([])).at
-    world = World(env=env or {}, out=out, err=err, stdin=io.StringIO(stdin), requests=at)
-    code = run(list(arguments), world)
-    return Ran(code=int(code), out=out.getvalue(), err=err.getvalue())
+    return ran(arguments, env=env or {}, stdin=io.StringIO(stdin), requests=at)
 
 
 def refusal(code: ErrorCode, message: str = "no") -> ReplyError:
@@ -124,25 +97,9 @@ def _reply(answer: Mapping[str, Any] | ReplyError | bytes) -> Incoming:
         data = ReplyFailed(command_id="c", error=answer).as_json()
     else:
         data = ReplyOk(command_id="c", result=dict(answer)).as_json()
-    now = datetime.now(UTC)
-    body = encode(Envelope(id="r", source="june", type=ReplyOk.TYPE, time=now, data=data))
-    return incoming(body, type_=ReplyOk.TYPE)
+    return incoming(encode(Envelope(id="r", source="june", type=ReplyOk.TYPE, data=data)), type=ReplyOk.TYPE)
 
 
-def incoming(body: bytes, *, type_: str | None = None, id_: str | None = "m-1", **headers: Any) -> Incoming:
-    """A message as it comes from a queue."""
-    return Incoming(
-        queue="q",
-        body=body,
-        message_id=id_,
-        type=type_,
-        content_type=None,
-        correlation_id=None,
-        reply_to=None,
-        headers=headers,
-        exchange="",
-        routing_key="",
-        redelivered=False,
-        delivery_count=0,
-        timestamp=None,
-    )
+def letter(body: bytes, *, type_: str | None = None, id_: str = "m-1", **headers: Any) -> Incoming:
+    """A dead letter as it comes from its queue."""
+    return incoming(body, type=type_, message_id=id_, headers=headers)

@@ -25,7 +25,7 @@ from cli.output import Output, cell, clean
 from cli.sound import RATE_HZ, read_wav
 from cli.world import World
 from schemas.envelope import Envelope
-from tests.unit.cli.fakes import SESSION, incoming, june
+from tests.unit.cli.fakes import SESSION, june, letter
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
@@ -115,7 +115,7 @@ def test_filters_of_watch_are_anded() -> None:
 
 def test_a_dead_letter_is_told_by_its_headers() -> None:
     """With its age; headers of other types than ours are as good as none."""
-    message = incoming(
+    message = letter(
         b"{}",
         type_="livekit.x",
         reason="internal",
@@ -132,22 +132,22 @@ def test_a_dead_letter_is_told_by_its_headers() -> None:
         3,
         "e",
     )
-    strange = Letter.of(incoming(b"", reason=7, attempts=True, failed_at=10**30)).thing(NOW)
+    strange = Letter.of(letter(b"", reason=7, attempts=True, failed_at=10**30)).thing(NOW)
     assert (strange["reason"], strange["attempts"], strange["age_s"]) == ("", None, None)
 
 
 def test_letters_of_one_message_that_failed_twice_have_keys_of_their_own() -> None:
     """And a key is the same at each look."""
-    first, again = incoming(b"{}", failed_at=1), incoming(b"{}", failed_at=2)
-    assert key_of(first) == key_of(incoming(b"{}", failed_at=1)) != key_of(again)
+    first, again = letter(b"{}", failed_at=1), letter(b"{}", failed_at=2)
+    assert key_of(first) == key_of(letter(b"{}", failed_at=1)) != key_of(again)
 
 
 def test_letters_are_chosen_by_key_beginning_of_key_or_message_id() -> None:
     """A message id means all letters of that message; all of them need `--all`."""
     letters = [
-        incoming(b"a", id_="m", failed_at=1),
-        incoming(b"b", id_="m", failed_at=2),
-        incoming(b"c", id_="n"),
+        letter(b"a", id_="m", failed_at=1),
+        letter(b"b", id_="m", failed_at=2),
+        letter(b"c", id_="n"),
     ]
     assert chosen(letters, [key_of(letters[2])[:6]], everything=False) == [2]
     assert chosen(letters, ["m"], everything=False) == [0, 1]

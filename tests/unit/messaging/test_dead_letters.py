@@ -8,12 +8,13 @@ import pytest
 from messaging.dead_letters import OUR_HEADERS, Failed, NotReplayable, dead_letter_of, replay_of, told_of
 from messaging.message import Incoming, Outgoing
 from messaging.wire.properties import HeaderValue, encode_properties
+from tests.support.deliveries import incoming
 
 NOW = datetime(2026, 11, 22, 19, 0, 0, 250_000, tzinfo=UTC)
 FAILED = Failed(reason="invalid_argument", error="data.user_id: is required", attempts=3, at=NOW)
-INCOMING = Incoming(
+INCOMING = incoming(
+    b"\xff not json",
     queue="june.commands.v1",
-    body=b"\xff not json",
     message_id="m1",
     type="june.session.create.v1",
     content_type="text/plain",

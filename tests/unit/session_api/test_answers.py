@@ -18,7 +18,8 @@ from messaging.failures import (
 from schemas.errors import FieldProblem
 from schemas.replies import ErrorCode
 from tests.support.polling import until
-from tests.unit.session_api.tools import RESULTS, TOKENS, served, session
+from tests.support.samples import session_json
+from tests.unit.session_api.tools import RESULTS, TOKENS, served
 
 CREATE = {"user_id": "ann"}
 
@@ -119,7 +120,7 @@ async def test_create_answers_201_with_the_session_beside_its_token() -> None:
     """The session's fields and the four token fields are side by side; `Location` leads to it; nobody may keep it."""
     async with served() as api:
         answer = await api.call("POST", "/api/sessions", json_=CREATE)
-        assert (answer.status, answer.json) == (201, {**session(), **TOKENS})
+        assert (answer.status, answer.json) == (201, {**session_json(), **TOKENS})
         assert answer.headers["Location"] == "/api/sessions/s1"
         assert answer.headers["Cache-Control"] == "no-store"
         assert api.june.last.data == CREATE
@@ -138,8 +139,8 @@ async def test_other_answers_are_their_shape() -> None:
     """A list is its result, an ended session is its fields, a removal is nothing."""
     async with served() as api:
         assert (await api.call("GET", "/api/sessions")).json == RESULTS["june.session.list.v1"]
-        assert (await api.call("GET", "/api/sessions/s1")).json == {**session(), **TOKENS}
-        assert (await api.call("DELETE", "/api/sessions/s1")).json == session(status="ended")
+        assert (await api.call("GET", "/api/sessions/s1")).json == {**session_json(), **TOKENS}
+        assert (await api.call("DELETE", "/api/sessions/s1")).json == session_json(status="ended")
         assert (await api.call("GET", "/api/sessions/s1/room")).json == {"room": None}
         assert (await api.call("DELETE", "/api/sessions/s1/participants/x")).body == b""
 
@@ -279,7 +280,7 @@ async def test_who_may_only_read_gets_no_token_and_lets_nobody_in() -> None:
     """The token fields are null, and an identity that is named is checked but not passed on."""
     async with served() as api:
         answer = await api.call("GET", "/api/sessions/s1?identity=bo", key="reader")
-        assert answer.json == {**session(), **dict.fromkeys(TOKENS)}
+        assert answer.json == {**session_json(), **dict.fromkeys(TOKENS)}
         assert api.june.last.data == {"session_id": "s1"}
         wrong = await api.call("GET", "/api/sessions/s1?identity=", key="reader")
         assert (wrong.status, wrong.json["details"][0]["field"]) == (400, "identity")

@@ -16,7 +16,8 @@ from session_api import files
 from session_api.openapi import codes_of, document
 from session_api.problems import STATUS, Code
 from session_api.routes import ROUTES, Endpoint, Route
-from tests.unit.session_api.tools import incoming, served
+from tests.support.deliveries import incoming
+from tests.unit.session_api.tools import served
 
 ROOT = Path(__file__).parents[3]
 each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)

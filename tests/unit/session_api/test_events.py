@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ from session_api.events.feed import Event, Feed
 from session_api.events.ids import id_of, next_of
 from session_api.events.streaming import encoded
 from tests.support.polling import until
-from tests.unit.session_api.tools import FakeLog, Served, served, session
+from tests.support.samples import session_json
+from tests.unit.session_api.tools import FakeLog, Served, served
 
 SOON = timedelta(seconds=5)
 JOINED, CREATED, LEFT = "june.participant.joined.v1", "june.session.created.v1", "june.participant.left.v1"
@@ -91,8 +93,8 @@ async def test_filters_are_anded_and_types_may_repeat() -> None:
 async def test_a_user_is_that_of_the_session_for_every_event() -> None:
     """Learnt from the events that say it, else asked of June once for each session."""
     async with served() as api, api.events("?user_id=ann") as stream:
-        api.log.add(CREATED, "s1", session=session(session_id="s1", user_id="ann"))
-        api.log.add(CREATED, "s2", session=session(session_id="s2", user_id="bo"))
+        api.log.add(CREATED, "s1", session=session_json(session_id="s1", user_id="ann"))
+        api.log.add(CREATED, "s2", session=session_json(session_id="s2", user_id="bo"))
         api.log.add(JOINED, "s2")
         api.log.add(JOINED, "s1")
         assert [(await stream.next())[1] for _ in range(2)] == [CREATED, JOINED]
@@ -109,8 +111,8 @@ async def test_a_session_that_nobody_knows_is_nobodys() -> None:
     async with served() as api, api.events("?user_id=ann") as stream:
         api.june.refuse(ErrorCode.NOT_FOUND)
         api.log.add(JOINED, "forgotten")
-        api.log.add(CREATED, "adopted", session=session(session_id="adopted", user_id=None))
-        api.log.add(CREATED, "s1", session=session())
+        api.log.add(CREATED, "adopted", session=session_json(session_id="adopted", user_id=None))
+        api.log.add(CREATED, "s1", session=session_json())
         assert (await stream.next())[2]["subject"] == "s1"
 
 
@@ -168,8 +170,7 @@ async def test_whose_a_session_is_may_take_long_to_learn() -> None:
 async def test_a_listener_that_does_not_read_is_let_go_with_all_that_waits_for_it() -> None:
     """Its place is free, and its connection is closed in the middle of an event: the rest is not kept for it."""
     async with served(write_within=timedelta(milliseconds=100)) as api:
-        port = int(api.url.rpartition(":")[2])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port, limit=1)
         writer.write(b"GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer all\r\n\r\n")
         await until(lambda: api.api._streams.taken == 1)
         for _ in range(40):
@@ -233,8 +234,7 @@ async def test_closing_ends_the_streams() -> None:
 async def test_closing_waits_for_nobody_who_does_not_read() -> None:
     """Their connections are cut a second later, long before a process that ends loses its patience."""
     async with served() as api:
-        port = int(api.url.rpartition(":")[2])
-        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        _, writer = await asyncio.open_connection("127.0.0.1", api.port, limit=1)
         writer.write(b"GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer all\r\n\r\n")
         await until(lambda: api.api._streams.taken == 1)
         for _ in range(20):
@@ -277,6 +277,107 @@ async def test_a_look_that_hangs_is_told_in_time() -> None:
     told = await asyncio.gather(*(feed.now() for _ in range(2)), return_exceptions=True)
     assert [type(error) for error in told] == [BrokerUnavailable] * 2
     assert asyncio.get_running_loop().time() - began < 2
+
+
+# The feed and its cursors.
+
+
+async def following(log: FakeLog, **limits: Any) -> tuple[Feed, asyncio.Task[None]]:
+    """A feed that has begun."""
+    feed = Feed(log, **limits)
+    task = asyncio.create_task(feed.run())
+    await until(lambda: feed.start is not None)
+    return feed, task
+
+
+async def taken(cursor: Any, count: int) -> list[int]:
+    """The places of the next events."""
+    got: list[int] = []
+    async with asyncio.timeout(5):
+        while len(got) < count:
+            got += [event.offset for event in await cursor.take(SOON)]
+    return got
+
+
+async def test_a_cursor_that_falls_behind_reads_the_log_and_comes_back() -> None:
+    """Every event once, in order, over the change from log to memory and back."""
+    log = FakeLog()
+    feed, task = await following(log, kept_events=5)
+    cursor = feed.cursor(0)
+    log.add(JOINED)
+    assert await taken(cursor, 1) == [0]
+    for _ in range(30):
+        log.add(JOINED)
+    await until(lambda: feed.start == 26)
+    assert await taken(cursor, 30) == list(range(1, 31))
+    log.add(JOINED)
+    assert await taken(cursor, 1) == [31]
+    assert (log.readers, log.closed_readers) == (2, 1)
+    task.cancel()
+
+
+async def test_memory_is_bounded_by_bytes_as_well() -> None:
+    """Large events push older ones out."""
+    log = FakeLog()
+    feed, task = await following(log, kept_bytes=1300)
+    for _ in range(10):
+        log.add(JOINED, text="x" * 300)
+    await until(lambda: feed.start == 8)
+    assert sum(len(event.body) for event in feed.since(8)) <= 1300
+    assert await taken(feed.cursor(0), 10) == list(range(10))
+    task.cancel()
+
+
+async def test_who_came_after_a_log_began_anew_keeps_the_place() -> None:
+    """A cursor that began in the new log before the feed did sees nothing of before, and nothing twice."""
+    log = FakeLog()
+    feed, task = await following(log)
+    for _ in range(5):
+        log.add(JOINED)
+    await until(lambda: feed.end == 5)
+    log.delete()
+    log.add(LEFT)
+    late = feed.cursor(await feed.now())
+    log.add(LEFT)
+    assert await taken(late, 1) == [1]
+    log.add(LEFT)
+    assert await taken(late, 1) == [2]
+    task.cancel()
+
+
+async def test_a_gap_in_the_log_is_no_gap_in_memory() -> None:
+    """What was dropped by age while the broker was away is skipped; places still lead to their events."""
+    log = FakeLog()
+    feed, task = await following(log)
+    log.add(JOINED)
+    await until(lambda: feed.since(0))
+    log.oldest, log.messages = 50, []
+    for _ in range(3):
+        log.add(LEFT)
+    await until(lambda: feed.start == 50)
+    assert [event.offset for event in feed.since(51)] == [51, 52]
+    assert await taken(feed.cursor(0), 3) == [50, 51, 52]
+    task.cancel()
+
+
+async def test_a_log_that_begins_anew_is_followed_from_its_beginning() -> None:
+    """Cursors whose places were further on than the new log is long miss nothing of it, those that wait included."""
+    log = FakeLog()
+    feed, task = await following(log)
+    for _ in range(5):
+        log.add(JOINED)
+    waiting, quick = feed.cursor(5), feed.cursor(3)
+    assert await taken(quick, 2) == [3, 4]
+    getting = asyncio.create_task(taken(waiting, 3))
+    await asyncio.sleep(0)
+    log.delete()
+    for _ in range(3):
+        log.add(LEFT)
+    assert await getting == [0, 1, 2]
+    assert await taken(quick, 3) == [0, 1, 2]
+    log.add(LEFT)
+    assert (await taken(waiting, 1), await taken(quick, 1)) == ([3], [3])
+    task.cancel()
 
 
 @pytest.mark.parametrize("offset", [0, 1, 255, 2**31, 2**53])

@@ -113,8 +113,7 @@ async def test_an_idempotency_key_that_cannot_be_used_is_400(given: str) -> None
 async def test_what_is_no_http_gets_a_problem_without_an_echo() -> None:
     """A request line that cannot be read is 400, and nothing of it comes back."""
     async with served() as api:
-        port = int(api.url.rpartition(":")[2])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
         writer.write(b"GET /sec\x00ret HTTP/9.9\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), 10)
         writer.close()
@@ -126,8 +125,7 @@ async def test_what_is_no_http_gets_a_problem_without_an_echo() -> None:
 async def test_a_whole_url_as_the_target_is_understood() -> None:
     """Proxies may send one."""
     async with served() as api:
-        port = int(api.url.rpartition(":")[2])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
         writer.write(
             f"GET {api.url}/api/sessions/s1/room HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer all\r\n"
             "Connection: close\r\n\r\n".encode()

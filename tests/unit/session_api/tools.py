@@ -31,31 +31,14 @@ from session_api.http import serve
 from session_api.metrics import Metrics
 from session_api.models import BrokerView
 from session_api.system import System
+from tests.support.deliveries import incoming
+from tests.support.http_answers import Answer, EventStream
 from tests.support.polling import until
+from tests.support.samples import session_json
 
 Json = dict[str, Any]
 ALL = frozenset(Scope)
 NOW = "2026-11-22T19:00:00.000Z"
-
-
-def session(**fields: Any) -> Json:
-    """A session as June tells it."""
-    return {
-        "session_id": "s1",
-        "user_id": "ann",
-        "room_name": "room-1",
-        "livekit_room_sid": "RM_1",
-        "status": "created",
-        "origin": "june",
-        "created_at": NOW,
-        "started_at": None,
-        "ended_at": None,
-        "end_reason": None,
-        "metadata": None,
-        "stt": {"enabled": True, "language": "en"},
-        "ai": {"enabled": True, "speak": True},
-        **fields,
-    }
 
 
 TOKENS: Json = {
@@ -65,10 +48,10 @@ TOKENS: Json = {
     "token_expires_at": NOW,
 }
 RESULTS: Mapping[str, Json] = {
-    "june.session.create.v1": {"session": session(), **TOKENS},
-    "june.session.get.v1": {"session": session(), **TOKENS},
-    "june.session.list.v1": {"sessions": [session()], "next_cursor": None},
-    "june.session.delete.v1": {"session": session(status="ended")},
+    "june.session.create.v1": {"session": session_json(), **TOKENS},
+    "june.session.get.v1": {"session": session_json(), **TOKENS},
+    "june.session.list.v1": {"sessions": [session_json()], "next_cursor": None},
+    "june.session.delete.v1": {"session": session_json(status="ended")},
     "june.room.get.v1": {"room": None},
     "june.participant.list.v1": {"participants": []},
     "june.participant.remove.v1": {"removed": True},
@@ -80,25 +63,6 @@ RESULTS: Mapping[str, Json] = {
         "expires_at": NOW,
     },
 }
-
-
-def incoming(body: bytes, **fields: Any) -> Incoming:
-    """A message as it comes from a queue."""
-    plain: Json = {
-        "queue": "q",
-        "message_id": None,
-        "type": None,
-        "content_type": None,
-        "correlation_id": None,
-        "reply_to": None,
-        "headers": {},
-        "exchange": "",
-        "routing_key": "",
-        "redelivered": False,
-        "delivery_count": 0,
-        "timestamp": None,
-    }
-    return Incoming(body=body, **(plain | fields))
 
 
 @dataclass
@@ -241,24 +205,6 @@ KEYS = (
 )
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str:
-        assert self.headers["Content-Type"] == "application/problem+json", self.body
-        return str(self.json["code"])
-
-
 @dataclass
 class Served:
     """The API, served, and what it is made of."""
@@ -270,6 +216,11 @@ class Served:
     look: FakeLook
     feed: Feed
     api: Api
+
+    @property
+    def port(self) -> int:
+        """For who speaks HTTP by hand."""
+        return URL(self.url).port or 0
 
     async def call(
         self,
@@ -299,39 +250,13 @@ class Served:
     @asynccontextmanager
     async def events(
         self, query: str = "", *, key: str = "all", headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator["Events"]:
+    ) -> AsyncIterator[EventStream]:
         """An event stream whose headers have come."""
         target = URL(f"{self.url}/api/events{query}", encoded=True)
         given = {"Authorization": f"Bearer {key}", **(headers or {})}
         async with self.client.get(target, headers=given) as answer:
             assert answer.status == 200, await answer.read()
-            yield Events(answer)
-
-
-@dataclass
-class Events:
-    """A stream of events, block by block."""
-
-    answer: aiohttp.ClientResponse
-
-    async def block(self) -> str:
-        """The next block, comments included."""
-        lines: list[str] = []
-        async with asyncio.timeout(10):
-            while True:
-                line = (await self.answer.content.readuntil(b"\n")).decode().rstrip("\n")
-                if not line:
-                    return "\n".join(lines)
-                lines.append(line)
-
-    async def next(self) -> tuple[str, str, Json]:
-        """The next event: id, name and envelope."""
-        while (block := await self.block()).startswith(":"):
-            pass
-        fields = [line.split(": ", 1) for line in block.split("\n")]
-        data = "\n".join(value for name, value in fields if name == "data")
-        named = dict(fields)
-        return named["id"], named["event"], json.loads(data)
+            yield EventStream(answer)
 
 
 @asynccontextmanager

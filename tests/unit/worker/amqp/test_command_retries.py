@@ -1,18 +1,19 @@
 """A command that nobody waits for, while something is down: by way of the retry queue."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 import pytest
 
-from messaging.delivery import Delivery
 from messaging.message import Incoming, Outgoing
 from messaging.publisher import Publisher
 from messaging.wire.frames import encode_publish
 from messaging.wire.properties import HeaderValue
 from schemas.replies import ErrorCode, ReplyError
 from schemas.topology import COMMANDS_RETRY_QUEUE
+from tests.support.bench_worker import SetClock
+from tests.support.deliveries import delivery, incoming
 from worker.adapters.amqp.commands import CommandHandler
 from worker.adapters.amqp.dead import DeadLetters
 from worker.application.commands.executor import Answered, Commands
@@ -26,20 +27,12 @@ UNAVAILABLE = Answered(
     error=ReplyError.of(ErrorCode.UNAVAILABLE, "LiveKit cannot be reached"),
     readable=True,
 )
-COMMAND = Incoming(
+COMMAND = incoming(
     queue="june.commands.v1",
-    body=b"{}",
     message_id="c1",
     type="june.session.create.v1",
-    content_type=None,
-    correlation_id=None,
-    reply_to=None,
-    headers={},
     exchange="june.commands",
     routing_key="june.session.create.v1",
-    redelivered=False,
-    delivery_count=0,
-    timestamp=None,
 )
 
 
@@ -54,13 +47,6 @@ class Answering:
 
     async def execute(self, _body: bytes, *, deadline: datetime | None) -> Answered:
         return self._answered
-
-
-class Stopped:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return datetime(2026, 11, 22, tzinfo=UTC)
 
 
 class Kept:
@@ -82,26 +68,17 @@ class Kept:
         self.messages.append(message)
 
 
-class Open:
-    """A channel that stays open."""
-
-    current = True
-
-    def settle(self, tag: int, verdict: object) -> None:
-        """Nobody looks."""
-
-
-async def handled(incoming: Incoming, answered: Answered = UNAVAILABLE) -> Outgoing:
+async def handled(command: Incoming, answered: Answered = UNAVAILABLE) -> Outgoing:
     """What is sent because of a command."""
     publisher = Kept()
     handler = CommandHandler(
         commands=cast("Commands", Answering(answered)),
         publisher=cast("Publisher", publisher),
-        dead_letters=DeadLetters(cast("Publisher", publisher), Stopped()),
+        dead_letters=DeadLetters(cast("Publisher", publisher), SetClock()),
     )
-    delivery = Delivery(b"{}", lambda: incoming, tag=1, origin=Open())
-    await handler([delivery])
-    assert delivery.settled
+    asked = delivery(command)
+    await handler([asked])
+    assert asked.settled
     (message,) = publisher.messages
     return message
 
@@ -161,5 +138,5 @@ async def test_a_dead_letter_tells_where_the_command_came_from_at_first() -> Non
         "origin_exchange": "june.commands",
         "origin_routing_key": "june.session.create.v1",
         "attempts": 2,
-        "failed_at": 1_795_305_600_000,
+        "failed_at": 1_795_374_000_000,
     }

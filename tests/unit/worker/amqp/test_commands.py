@@ -13,10 +13,12 @@ import pytest
 from messaging.acknowledger import Verdict
 from messaging.delivery import Delivery
 from messaging.failures import BrokerUnavailable, PublishError, Refused, Unroutable
-from messaging.message import Incoming, Outgoing
+from messaging.message import Outgoing
 from messaging.publisher import Publisher
 from messaging.wire.properties import HeaderValue
 from schemas.replies import ErrorCode, ReplyError
+from tests.support.bench_worker import SetClock
+from tests.support.deliveries import delivery, incoming
 from worker.adapters.amqp import commands
 from worker.adapters.amqp.commands import CommandHandler
 from worker.adapters.amqp.dead import DeadLetters
@@ -68,48 +70,17 @@ class Broker:
         self.sent.append(message)
 
 
-class Channel:
-    """An open channel."""
-
-    current = True
-
-    def settle(self, tag: int, verdict: Verdict) -> None:
-        """Each delivery keeps its own verdict."""
-
-
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between tries no time passes."""
     monkeypatch.setattr(commands, "backoff", lambda _tries: timedelta())
 
 
-def delivery(
+def command(
     *, correlation_id: str | None = "corr", headers: dict[str, HeaderValue] | None = None
 ) -> Delivery:
-    """A command as it came from the queue."""
-    message = Incoming(
-        queue="june.commands.v1",
-        body=b"{}",
-        message_id=None,
-        type=None,
-        content_type=None,
-        correlation_id=correlation_id,
-        reply_to="answers",
-        headers=headers or {},
-        exchange="june.commands",
-        routing_key="k",
-        redelivered=False,
-        delivery_count=0,
-        timestamp=None,
-    )
-    return Delivery(message.body, lambda: message, tag=1, origin=Channel())
-
-
-class Stopped:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return NOW
+    """One that somebody waits for, as it came from the queue."""
+    return delivery(incoming(correlation_id=correlation_id, reply_to="answers", headers=headers or {}))
 
 
 async def handle(broker: Broker, *deliveries: Delivery, answered: Answered = DONE) -> Answers:
@@ -118,7 +89,7 @@ async def handle(broker: Broker, *deliveries: Delivery, answered: Answered = DON
     handler = CommandHandler(
         commands=cast("Commands", answers),
         publisher=cast("Publisher", broker),
-        dead_letters=DeadLetters(cast("Publisher", broker), Stopped()),
+        dead_letters=DeadLetters(cast("Publisher", broker), SetClock()),
     )
     for each in deliveries:
         await handler([each])
@@ -131,7 +102,7 @@ async def handle(broker: Broker, *deliveries: Delivery, answered: Answered = DON
 async def test_an_answer_has_the_askers_correlation_id(given: str | None, sent: str) -> None:
     """As it was, odd ones too; where there is none, the command's id."""
     broker = Broker()
-    await handle(broker, delivery(correlation_id=given))
+    await handle(broker, command(correlation_id=given))
     assert [(one.routing_key, one.correlation_id) for one in broker.sent] == [("answers", sent)]
 
 
@@ -139,7 +110,7 @@ async def test_an_answer_has_the_askers_correlation_id(given: str | None, sent: 
 async def test_an_answer_waits_for_the_broker(failures: int) -> None:
     """For as long as it is away."""
     broker = Broker(*[BrokerUnavailable("away")] * failures)
-    asked = delivery()
+    asked = command()
     await handle(broker, asked)
     assert (len(broker.sent), asked.verdict) == (1, Verdict.ACK)
 
@@ -147,7 +118,7 @@ async def test_an_answer_waits_for_the_broker(failures: int) -> None:
 async def test_an_answer_that_its_queue_does_not_take_is_given_up() -> None:
     """A queue that is full for good takes no place from other commands."""
     broker = Broker(*[Refused("full")] * 100)
-    asked = delivery()
+    asked = command()
     await handle(broker, asked)
     assert (broker.tries, broker.sent, asked.verdict) == (5, [], Verdict.ACK)
 
@@ -155,7 +126,7 @@ async def test_an_answer_that_its_queue_does_not_take_is_given_up() -> None:
 async def test_an_answer_to_nobody_is_settled_at_once() -> None:
     """A reply queue that is not there will not come back."""
     broker = Broker(Unroutable("no queue"))
-    asked = delivery()
+    asked = command()
     await handle(broker, asked)
     assert (broker.tries, asked.verdict) == (1, Verdict.ACK)
 
@@ -164,7 +135,7 @@ async def test_an_answer_to_nobody_is_settled_at_once() -> None:
 async def test_a_command_that_was_read_needs_nobody_who_waits(answered: Answered) -> None:
     """Whoever asked is gone: what was done stays done, and what was refused changed nothing."""
     broker = Broker(Unroutable("no queue"))
-    await handle(broker, delivery(), answered=answered)
+    await handle(broker, command(), answered=answered)
     assert broker.sent == []
 
 
@@ -172,7 +143,7 @@ async def test_a_command_that_was_read_needs_nobody_who_waits(answered: Answered
 async def test_an_unreadable_command_is_answered_or_dead_lettered(failures: list[PublishError]) -> None:
     """One whose answer reaches nobody is not lost without a trace."""
     broker = Broker(*failures)
-    asked = delivery()
+    asked = command()
     await handle(broker, asked, answered=UNREADABLE)
     (dead,) = broker.sent
     assert (dead.exchange, dead.headers["reason"], dead.headers["error"], dead.headers["attempts"]) == (
@@ -187,7 +158,7 @@ async def test_an_unreadable_command_is_answered_or_dead_lettered(failures: list
 async def test_an_unreadable_command_that_was_answered_is_no_dead_letter() -> None:
     """Its sender knows."""
     broker = Broker()
-    await handle(broker, delivery(), answered=UNREADABLE)
+    await handle(broker, command(), answered=UNREADABLE)
     assert [one.routing_key for one in broker.sent] == ["answers"]
 
 
@@ -216,16 +187,16 @@ def deadlines() -> Sequence[tuple[Any, datetime | None]]:
 @pytest.mark.parametrize(("header", "moment"), deadlines(), ids=repr)
 async def test_a_deadline_of_any_type_is_read(header: HeaderValue, moment: datetime | None) -> None:
     """Whatever type of number a client library makes of it; what is no number decides nothing."""
-    answers = await handle(Broker(), delivery(headers={"deadline": header}))
+    answers = await handle(Broker(), command(headers={"deadline": header}))
     assert answers.deadlines == [moment]
 
 
 async def test_without_a_deadline_there_is_none() -> None:
     """Nothing is assumed."""
-    assert (await handle(Broker(), delivery())).deadlines == [None]
+    assert (await handle(Broker(), command())).deadlines == [None]
 
 
 def test_a_command_that_comes_back_keeps_its_headers() -> None:
     """Those of its sender, of whatever type; the broker's own are the broker's."""
-    incoming = delivery(headers={"deadline": 1.5, "mine": [1], "x-death": []}).message
-    assert json.dumps(commands._own_headers(incoming)) == '{"deadline": 1.5, "mine": [1]}'
+    came_back = command(headers={"deadline": 1.5, "mine": [1], "x-death": []}).message
+    assert json.dumps(commands._own_headers(came_back)) == '{"deadline": 1.5, "mine": [1]}'

@@ -5,12 +5,14 @@ from datetime import timedelta
 from typing import cast
 
 from messaging.acknowledger import Verdict
-from messaging.delivery import Delivery
 from messaging.failures import BrokerUnavailable, PublishError, Unsendable
 from messaging.message import Incoming, Outgoing
 from messaging.publisher import Publisher
-from tests.unit.worker.amqp.test_command_retries import COMMAND, Open, Stopped
+from tests.support.bench_worker import SetClock
+from tests.support.deliveries import delivery, incoming
 from worker.adapters.amqp.dead import DeadLetters
+
+COMMAND = incoming(queue="june.commands.v1", exchange="june.commands", routing_key="june.session.create.v1")
 
 
 class Failing:
@@ -28,10 +30,10 @@ class Failing:
 
 async def put(publisher: Failing, message: Incoming = COMMAND) -> Verdict | None:
     """What became of the delivery."""
-    delivery = Delivery(b"{}", lambda: message, tag=1, origin=Open())
-    dead_letters = DeadLetters(cast("Publisher", publisher), Stopped())
-    await dead_letters.put(delivery, reason="invalid_argument", error="odd", attempts=1)
-    return delivery.verdict
+    failed = delivery(message)
+    dead_letters = DeadLetters(cast("Publisher", publisher), SetClock())
+    await dead_letters.put(failed, reason="invalid_argument", error="odd", attempts=1)
+    return failed.verdict
 
 
 async def test_trouble_of_the_broker_is_waited_out() -> None:

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.bench_worker import START
 from tests.support.memory_livekit import MemoryLiveKit
+from tests.support.samples import START
 from tests.support.world import World
 from tests.unit.worker.domain.facts import reservation
 from worker.application.errands import FIRST_TRY, Errands, backoff

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.bench_worker import START, SetClock
+from tests.support.bench_worker import SetClock
+from tests.support.samples import START
 from tests.support.world import World
 from worker.application.looks import Looks, Pace
 

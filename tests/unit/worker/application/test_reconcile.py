@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bench_worker import INTERVAL, START
+from tests.support.bench_worker import INTERVAL
+from tests.support.samples import START
 from tests.support.world import World, a_talk, a_world
 from worker.application.failures import LiveKitUnavailable
 from worker.application.ports import ErrandKind, RoomErrand

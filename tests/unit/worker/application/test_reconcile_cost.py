@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from livekit.protocol.room import CreateRoomRequest
 
-from schemas.sessions import SessionOrigin
-from tests.support.bench_worker import INTERVAL, START
+from tests.support.bench_worker import INTERVAL
+from tests.support.samples import SESSION, START
 from tests.support.world import World, a_talk
 from worker.application.ports import Transaction
 from worker.application.retention import Retention
@@ -18,7 +19,6 @@ from worker.domain.model import (
     ParticipantSid,
     Room,
     RoomSid,
-    Session,
     SessionId,
     SessionState,
     State,
@@ -109,18 +109,12 @@ async def _many(world: World, rooms: int, with_people: int) -> None:
         room = world.livekit.rooms_there.create(CreateRoomRequest(name=name, empty_timeout=86_400))
         sid, session_id = RoomSid(room.info.sid), SessionId(f"s{number}")
         people = [ParticipantSid(world.livekit.join(name, "ann"))] if number < with_people else []
-        session = Session(
+        session = replace(
+            SESSION,
             session_id=session_id,
-            user_id="ann",
             room_name=name,
             room_sid=sid,
             state=SessionState.ACTIVE if people else SessionState.CREATED,
-            origin=SessionOrigin.JUNE,
-            created_at=START,
-            stt_enabled=True,
-            stt_language="en",
-            ai_enabled=True,
-            ai_speak=True,
         )
         after = State(
             session=session,

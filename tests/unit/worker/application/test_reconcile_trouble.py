@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from livekit.protocol.models import ParticipantInfo
 
-from tests.support.bench_worker import INTERVAL, START
+from tests.support.bench_worker import INTERVAL
 from tests.support.memory_livekit import MemoryLiveKit
+from tests.support.samples import START
 from tests.support.world import World, a_world
 from worker.application.failures import LiveKitRefused, LiveKitUnavailable
 from worker.application.ports import LiveParticipant, LiveRoom

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.participants import ParticipantKind, TrackSource, TrackType
 from schemas.reports import SttSpeechStarted, SttState, SttStatus, SttTranscript
-from schemas.sessions import SessionOrigin
-from tests.support.memory_domain import START, MemoryDomain
+from tests.support import samples
+from tests.support.memory_domain import MemoryDomain
+from tests.support.samples import START
 from worker.domain.facts import (
     ParticipantJoined,
     ParticipantLeft,
@@ -159,17 +161,13 @@ def speech_started(*, by: str = "stt-a") -> Reported:
 
 def reservation(*, stt_enabled: bool = True, ai_enabled: bool = True) -> Session:
     """A session whose room is being made."""
-    return Session(
+    return replace(
+        samples.SESSION,
         session_id=SessionId(SESSION),
-        user_id="ann",
         room_name=ROOM,
         state=SessionState.RESERVED,
-        origin=SessionOrigin.JUNE,
-        created_at=START,
         stt_enabled=stt_enabled,
-        stt_language="en",
         ai_enabled=ai_enabled,
-        ai_speak=True,
     )
 
 

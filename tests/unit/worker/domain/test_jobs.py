@@ -16,9 +16,7 @@ from tests.unit.worker.domain.facts import (
     TICK,
     completed,
     failed,
-    joined,
     left,
-    published,
     room_finished,
     running,
     status,
@@ -33,14 +31,6 @@ from worker.domain.voices import is_own_bot, job_id_of
 
 S = timedelta(seconds=1)
 SECOND_OFFER = ["job TR_1 waiting 2", "offer TR_1 2"]
-
-
-@pytest.fixture
-def domain() -> MemoryDomain:
-    """A room with one voice, whose job is on offer."""
-    domain = MemoryDomain()
-    domain.give(joined(), published())
-    return domain
 
 
 def _beat(domain: MemoryDomain, duration: timedelta, *, attempt: int = 1) -> list[str]:

@@ -194,10 +194,8 @@ _ENDS = st.sampled_from([unpublished(), left(), room_finished(), completed(1, by
 _STEPS = st.lists(st.one_of(_REPORTS, _REPORTS, _TIMES, _TIMES, _ENDS), max_size=40)
 
 
-@given(_STEPS)
-@settings(max_examples=100, deadline=None)
-def test_a_job_is_held_by_one(steps: list[Fact | timedelta]) -> None:
-    """Attempts rise by one and run once; words count once; an ended job is offered no more; a live one never rests."""
+def _played(steps: list[Fact | timedelta]) -> MemoryDomain:
+    """A voice, and then these."""
     domain = MemoryDomain()
     domain.give(joined(), published())
     for step in steps:
@@ -205,6 +203,14 @@ def test_a_job_is_held_by_one(steps: list[Fact | timedelta]) -> None:
             domain.wait(step)
         else:
             domain.give(step)
+    return domain
+
+
+@given(_STEPS)
+@settings(max_examples=100, deadline=None)
+def test_a_job_is_held_by_one(steps: list[Fact | timedelta]) -> None:
+    """Attempts rise by one and run once; words count once; an ended job is offered no more; a live one never rests."""
+    domain = _played(steps)
     offers = [offer.job.attempt for offer in of(domain.log, OfferJob)]
     assert offers == list(range(1, len(offers) + 1))
     _check_news(domain)
@@ -238,13 +244,7 @@ def _check_rest(domain: MemoryDomain) -> None:
 @settings(max_examples=60, deadline=None)
 def test_who_should_not_run_is_told_once(steps: list[Fact | timedelta], by: str, attempt: int) -> None:
     """A `running` that does not count is answered by exactly one stop that names attempt and instance, or counted."""
-    domain = MemoryDomain()
-    domain.give(joined(), published())
-    for step in steps:
-        if isinstance(step, timedelta):
-            domain.wait(step)
-        else:
-            domain.give(step)
+    domain = _played(steps)
     effects = domain.give(running(attempt, by=by))
     job = the_job(domain)
     if job.live and (job.holder, job.attempt) == (by, attempt):

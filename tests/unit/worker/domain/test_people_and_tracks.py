@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from schemas.participants import ParticipantKind, TrackSource, TrackType
-from tests.support.memory_domain import START, MemoryDomain, of, story
+from tests.support.memory_domain import MemoryDomain, of, story
+from tests.support.samples import START
 from tests.unit.worker.domain.facts import (
     RM,
     ROOM,

@@ -9,7 +9,8 @@ import pytest
 
 from schemas.participants import ParticipantKind
 from schemas.sessions import EndReason, SessionOrigin
-from tests.support.memory_domain import START, MemoryDomain, of, story
+from tests.support.memory_domain import MemoryDomain, of, story
+from tests.support.samples import START
 from tests.unit.worker.domain.facts import (
     RM,
     ROOM,

@@ -19,7 +19,8 @@ from schemas import events
 from schemas.participants import ParticipantKind, TrackSource, TrackType
 from schemas.pipeline import SttStop
 from schemas.sessions import EndReason
-from tests.support.memory_domain import START, MemoryDomain
+from tests.support.memory_domain import MemoryDomain
+from tests.support.samples import START
 from tests.support.servers import examples
 from tests.unit.worker.domain.facts import (
     ROOM,

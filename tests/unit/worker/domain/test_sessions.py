@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from schemas.sessions import EndReason
-from tests.support.memory_domain import START, MemoryDomain, of, story
+from tests.support.memory_domain import MemoryDomain, of, story
+from tests.support.samples import START
 from tests.unit.worker.domain.facts import (
     RM,
     ROOM,

@@ -35,14 +35,6 @@ TAKEN = ["TranscriptAdded", "AskAi"]
 LAST_WORDS = timedelta(seconds=10)
 
 
-@pytest.fixture
-def domain() -> MemoryDomain:
-    """A room with one voice, whose job is on offer."""
-    domain = MemoryDomain()
-    domain.give(joined(), published())
-    return domain
-
-
 def test_a_final_is_told_and_asks_the_ai(domain: MemoryDomain) -> None:
     """The words are an event, and the beginning of a turn."""
     domain.give(running())

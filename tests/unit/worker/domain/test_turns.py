@@ -6,7 +6,8 @@ import json
 from datetime import timedelta
 
 from schemas.times import format_time
-from tests.support.talk import LEASE, START, Talk
+from tests.support.samples import START
+from tests.support.talk import LEASE, Talk
 from worker.domain.conversation import from_json
 from worker.domain.effects import AskAi, Wake
 
@@ -28,7 +29,7 @@ def test_first_words_are_asked_at_once() -> None:
     )
     assert talk.new == [asked, Wake(key="turn", at=START + LEASE)]
     ref = talk.state.turns[talk.talk.turn.turn_id]  # type: ignore[union-attr]
-    assert (ref.session_id, ref.room_name) == ("s1", "room-1")
+    assert (ref.session_id, ref.room_name) == ("s1", "tea")
 
 
 def test_turn_ids_differ() -> None:
