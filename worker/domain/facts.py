@@ -1,8 +1,8 @@
 """What happened, as the domain takes it: LiveKit's webhooks, reports of the services, time, and what was observed.
 
 Promises: values only, frozen. `at` is when it happened by the clock of its sender, for display; order is never taken
-from it, but for rooms of one name: `room_created_at` tells which of them is over. Refuses: wire formats; adapters
-translate.
+from it, but for rooms of one name: `room_created_at`, or `at` where that is not told, tells which of them is over.
+Refuses: wire formats; adapters translate.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ does a room that LiveKit made earlier.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
@@ -60,6 +60,8 @@ class Arrival(StrEnum):
 _APPLYING = frozenset({Arrival.HERE, Arrival.ADOPTED, Arrival.BOUND, Arrival.BESIDE, Arrival.SUPERSEDES})
 _DEPARTURES = (ParticipantLeft, TrackUnpublished)
 _ENDS = (RoomFinished, RoomMissing)
+_PRECISION = timedelta(seconds=1)
+"""LiveKit cuts the moments of its events down to whole seconds, but not those at which it made a room."""
 
 
 def arrival(state: State, fact: RoomFact, policy: Policy) -> Arrival:
@@ -130,10 +132,13 @@ def ends_late(session: Session | None, fact: RoomFact) -> bool:
 
 
 def _is_older(fact: RoomFact, room: Room | None) -> bool:
-    """Whether the event's room was made before this one; where LiveKit did not say, it is taken for the newer."""
-    if room is None or room.created_at is None or fact.room_created_at is None:
+    """Whether the event's room was made before this one; where LiveKit did not say, by when the event happened in it,
+    and else it is taken for the newer.
+    """
+    if room is None or room.created_at is None:
         return False
-    return fact.room_created_at < room.created_at
+    made_by = fact.at + _PRECISION if fact.room_created_at is None else fact.room_created_at
+    return made_by < room.created_at
 
 
 def _buried(state: State, fact: RoomFact, now: datetime) -> State:

@@ -34,6 +34,7 @@ from worker.domain.policy import Policy
 
 HOUR = timedelta(hours=1)
 MOMENT = timedelta(milliseconds=1)
+SECOND = timedelta(seconds=1)
 
 
 def test_an_unknown_room_is_adopted() -> None:
@@ -232,6 +233,23 @@ class TestAnotherRoomOfTheName:
         assert story(domain.give(room_started("RM_0", made_at=START - MOMENT))) == ["count outdated_room"]
         assert story(domain.give(joined("PA_0", room="RM_0"), published("TR_0", room="RM_0"))) == []
         assert the_session(domain).room_sid == RM
+
+    @pytest.mark.parametrize("fact", [published("TR_0", by="PA_0", room="RM_0"), joined("PA_0", room="RM_0")])
+    def test_what_happened_before_it_was_made_is_of_an_older_one(self, fact: RoomFact) -> None:
+        """LiveKit does not say in a track's event when its room was made: but not after the event."""
+        domain = MemoryDomain()
+        domain.give(room_started(made_at=fact.at + 2 * SECOND), joined(), published())
+        assert story(domain.give(fact)) == ["count outdated_room"]
+        assert the_session(domain).room_sid == RM
+        assert len(domain.tables.live_jobs(RoomSid(RM))) == 1
+
+    @pytest.mark.parametrize("after", [-SECOND, timedelta(), SECOND])
+    def test_what_may_have_happened_afterwards_is_of_a_newer_one(self, after: timedelta) -> None:
+        """Events are told to the second, rooms to the millisecond: within one second nobody can say."""
+        domain = MemoryDomain()
+        fact = published("TR_0", room="RM_2")
+        domain.give(room_started(made_at=fact.at + after), joined(), fact)
+        assert the_session(domain).room_sid == "RM_2"
 
     def test_when_it_was_made_may_be_told_later(self) -> None:
         """The first event that says when the session's room was made decides about the others of its name."""
