@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,6 +127,27 @@ class Parts:
         """All of them, at once."""
         for part in self.running:
             part.kill()
+
+
+@contextlib.contextmanager
+def without_livekit(amqp_url: str, directory: Path) -> Iterator[Parts]:
+    """Parts of an installation whose LiveKit is not there, killed at the end of the block."""
+    env = {
+        "JUNE_AMQP_URL": amqp_url,
+        "JUNE_DATABASE_URL": f"sqlite:///{directory / 'june.db'}",
+        "LIVEKIT_WS_URL": f"ws://127.0.0.1:{free_port()}",
+        "LIVEKIT_API_KEY": "key",
+        "LIVEKIT_API_SECRET": "secret-of-thirty-two-characters-or-more",
+        "JUNE_API_DEV": "true",
+        "JUNE_INGRESS_PORT": str(free_port()),
+        "JUNE_API_PORT": str(free_port()),
+        "JUNE_SPOOL_DIR": str(directory / "spool"),
+    }
+    parts = Parts(env=env, directory=directory)
+    try:
+        yield parts
+    finally:
+        parts.kill()
 
 
 def without_ours(env: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.servers import free_port
-from tests.e2e.processes import Part, Parts
+from tests.e2e.processes import Part, Parts, without_livekit
 from tests.support.polling import until
 
 pytestmark = pytest.mark.slow
@@ -21,23 +21,10 @@ FEW_SECONDS = timedelta(seconds=2.5)
 
 
 @pytest.fixture
-async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+def parts(tmp_path: Path) -> Iterator[Parts]:
     """Told of servers that are not there."""
-    nowhere = free_port()
-    env = {
-        "JUNE_AMQP_URL": f"amqp://guest:wonderland@127.0.0.1:{nowhere}/",
-        "JUNE_DATABASE_URL": f"sqlite:///{tmp_path / 'june.db'}",
-        "LIVEKIT_WS_URL": f"ws://127.0.0.1:{nowhere}",
-        "LIVEKIT_API_KEY": "key",
-        "LIVEKIT_API_SECRET": "secret-of-thirty-two-characters-or-more",
-        "JUNE_API_DEV": "true",
-        "JUNE_INGRESS_PORT": str(free_port()),
-        "JUNE_API_PORT": str(free_port()),
-        "JUNE_SPOOL_DIR": str(tmp_path / "spool"),
-    }
-    parts = Parts(env=env, directory=tmp_path)
-    yield parts
-    parts.kill()
+    with without_livekit(f"amqp://guest:wonderland@127.0.0.1:{free_port()}/", tmp_path) as parts:
+        yield parts
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy.servers import free_port
-from tests.e2e.processes import Parts
+from tests.e2e.processes import Parts, without_livekit
 from tests.support.polling import until
 from tests.support.tcp_proxy import TcpProxy
 
@@ -25,22 +24,10 @@ async def proxy(amqp_url: str) -> AsyncIterator[TcpProxy]:
 
 
 @pytest.fixture
-async def parts(amqp_url: str, proxy: TcpProxy, tmp_path: Path) -> AsyncIterator[Parts]:
+def parts(amqp_url: str, proxy: TcpProxy, tmp_path: Path) -> Iterator[Parts]:
     """They reach the broker through the proxy."""
-    env = {
-        "JUNE_AMQP_URL": proxy.url(amqp_url),
-        "JUNE_DATABASE_URL": f"sqlite:///{tmp_path / 'june.db'}",
-        "LIVEKIT_WS_URL": f"ws://127.0.0.1:{free_port()}",
-        "LIVEKIT_API_KEY": "key",
-        "LIVEKIT_API_SECRET": "secret-of-thirty-two-characters-or-more",
-        "JUNE_API_DEV": "true",
-        "JUNE_INGRESS_PORT": str(free_port()),
-        "JUNE_API_PORT": str(free_port()),
-        "JUNE_SPOOL_DIR": str(tmp_path / "spool"),
-    }
-    parts = Parts(env=env, directory=tmp_path)
-    yield parts
-    parts.kill()
+    with without_livekit(proxy.url(amqp_url), tmp_path) as parts:
+        yield parts
 
 
 @pytest.mark.parametrize("name", ["worker", "session_api"])

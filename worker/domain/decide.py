@@ -21,8 +21,7 @@ from datetime import datetime
 from typing import assert_never
 
 from schemas.reports import AiReply, AiStatus, SttSpeechStarted, SttStatus, SttTranscript, TtsStatus
-from schemas.sessions import EndReason
-from worker.domain import endings, jobs, participants, rooms, sessions, tracks, transcripts, turns
+from worker.domain import jobs, participants, rooms, sessions, tracks, transcripts, turns
 from worker.domain.effects import Count
 from worker.domain.facts import (
     Fact,
@@ -70,7 +69,7 @@ def _happened(state: State, fact: RoomFact, now: datetime, policy: Policy) -> De
         case RoomMissing():
             return sessions.missing(state, fact.at, now, policy)
         case RoomFinished():
-            return endings.end_session(state, EndReason.ROOM_FINISHED, fact.at, now, policy)
+            return sessions.finished(state, fact.at, now, policy)
         case ParticipantJoined():
             return participants.joined(state, fact, now, policy)
         case ParticipantLeft():

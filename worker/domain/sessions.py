@@ -16,7 +16,7 @@ from worker.domain.copies import replace
 from worker.domain.effects import CloseRoom, Effect, RemoveParticipant, Wake
 from worker.domain.jobs import Decision
 from worker.domain.leases import has_come
-from worker.domain.model import Removal, RoomSid, State
+from worker.domain.model import Removal, RoomSid, SessionState, State
 from worker.domain.policy import Policy
 
 MISSING_TIMER = "room"
@@ -42,6 +42,16 @@ def made(
         state, effects = rooms.move(state, room_sid, created_at, now, now, policy)
     state, created = lifecycle.promote(state)
     return state, (*effects, *created)
+
+
+def finished(state: State, at: datetime, now: datetime, policy: Policy) -> Decision:
+    """LiveKit says that the session's room is over. While a session is reserved that may be an earlier room of its
+    name, whose last events are late: only `made` knows which one is its own, and ends it then.
+    """
+    session = the_session(state)
+    if session.state is SessionState.RESERVED and session.room_sid is not None:
+        return endings.leave_room(state, session.room_sid, at, now, policy)
+    return endings.end_session(state, EndReason.ROOM_FINISHED, at, now, policy)
 
 
 def delete(state: State, now: datetime, policy: Policy) -> Decision:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from schemas.sessions import EndReason
 from tests.support.memory_domain import MemoryDomain, of, story
 from tests.support.samples import START
@@ -13,15 +15,17 @@ from tests.unit.worker.domain.facts import (
     ROOM,
     SESSION,
     joined,
+    left,
     published,
     reservation,
     room_finished,
     room_started,
     the_session,
+    unpublished,
 )
 from worker.domain import sessions
 from worker.domain.effects import CloseRoom, Effect, RemoveParticipant, Wake
-from worker.domain.facts import TimeCame
+from worker.domain.facts import Fact, TimeCame
 from worker.domain.model import RoomSid, SessionId, SessionState
 
 GRACE = timedelta(seconds=60)
@@ -83,10 +87,28 @@ def test_the_room_may_have_finished_first() -> None:
 
 
 def test_a_bound_room_may_finish_first() -> None:
-    """Nothing ends that was not created: a reserved session whose room finished is told of as both."""
+    """Nothing ends that was not created: a reserved session whose room finished is told of as both, once it is known
+    to have been its own."""
     domain = _reserved()
-    assert story(domain.give(room_started(), room_finished())) == ["session created", "session ended"]
-    assert of(_made(domain), CloseRoom) == [CloseRoom(room_name=ROOM)]
+    assert story(domain.give(room_started(), room_finished())) == []
+    assert story(_made(domain)) == ["session created", "session ended"]
+    assert the_session(domain).end_reason is EndReason.ROOM_FINISHED
+
+
+def test_the_room_of_a_session_that_is_over_is_closed() -> None:
+    """Somebody came and all was over before the room was known to be made: nobody may be in it."""
+    domain = _reserved()
+    assert "session ended" in story(domain.give(joined(), room_finished()))
+    assert _made(domain) == [CloseRoom(room_name=ROOM)]
+
+
+@pytest.mark.parametrize("late", [room_started("RM_old"), left(room="RM_old"), unpublished(room="RM_old")])
+def test_an_earlier_room_that_finishes_ends_no_reserved_session(late: Fact) -> None:
+    """The last events of a room of the name that was closed may come while the new one is being made."""
+    domain = _reserved()
+    assert story(domain.give(late, room_finished("RM_old"))) == []
+    assert story(_made(domain)) == ["session created"]
+    assert story(domain.give(joined())) == ["session started", "joined PA_1"]
 
 
 def test_what_livekit_made_is_the_room() -> None:
