@@ -92,7 +92,7 @@ class Tables:
         tracks = [each for each in self.tracks.values() if each.room_sid == room_sid and not each.gone]
         return [each for each in tracks if participant_sid in {None, each.participant_sid}]
 
-    def job(self, job_id: JobId) -> Job | None:
+    def job(self, job_id: JobId, _room_sid: RoomSid | None = None) -> Job | None:
         return self.jobs.get(job_id)
 
     def live_jobs(self, room_sid: RoomSid, participant_sid: ParticipantSid | None = None) -> list[Job]:

@@ -75,8 +75,8 @@ class Slice:
         if (found := self._tx.track(room_sid, sid)) is not None:
             self.tracks[room_sid, sid] = found
 
-    def job(self, job_id: JobId) -> None:
-        if (found := self._tx.job(job_id)) is not None:
+    def job(self, room_sid: RoomSid, job_id: JobId) -> None:
+        if (found := self._tx.job(job_id, room_sid)) is not None:
             self.jobs[job_id] = found
 
     def live_media(self, room_sid: RoomSid, participant_sid: ParticipantSid | None = None) -> None:
@@ -160,7 +160,7 @@ def _what_it_names(rows: Slice, fact: RoomFact) -> None:
         case TrackPublished() | TrackUnpublished():
             rows.participant(fact.room_sid, fact.participant_sid)
             rows.track(fact.room_sid, fact.sid)
-            rows.job(job_id_of(fact.room_sid, fact.sid))
+            rows.job(fact.room_sid, job_id_of(fact.room_sid, fact.sid))
         case _:
             assert_never(fact)
 

@@ -65,6 +65,11 @@ class Driver(Protocol):
         """Whether the connection was found to be dead."""
         ...
 
+    def data_version(self, cursor: Cursor) -> int | None:
+        """As a transaction begins: a number that has changed when anybody else wrote, in a database with one writer at
+        a time. `None`: others write at the same time, so nothing that was read before may be trusted."""
+        ...
+
     def new_numbers(self, cursor: Cursor, count: int) -> Sequence[int]:
         """The numbers of the `count` rows that `cursor` has just inserted by a numbering statement, in their order."""
         ...

@@ -62,6 +62,9 @@ class PostgresDriver:
         """Whether the server or the network closed it."""
         return isinstance(connection, psycopg.Connection) and connection.closed
 
+    def data_version(self, cursor: Cursor) -> None:
+        """None: others write at the same time."""
+
     def new_numbers(self, cursor: Cursor, count: int) -> Sequence[int]:  # noqa: ARG002 - it says them all
         """What the statement returns. Rows are numbered in their order, whatever others insert between them."""
         return sorted(number for (number,) in cursor.fetchall())

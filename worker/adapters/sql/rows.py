@@ -6,7 +6,7 @@ back equal. Refuses: to know any statement.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
@@ -32,6 +32,7 @@ class Shape(Generic[E]):
         self._names = tuple(column.name for column in self.columns)
         self._values = attrgetter(*self._names)
         codecs: list[Codec | None] = [column.info["codec"] for column in self.columns]
+        self._encode = {name: codec.encode for name, codec in zip(self._names, codecs, strict=True) if codec}
         self._encoders = [(place, codec.encode) for place, codec in enumerate(codecs) if codec]
         self._decoders = [
             (name, codec.decode) for name, codec in zip(self._names, codecs, strict=True) if codec
@@ -49,6 +50,19 @@ class Shape(Generic[E]):
         """The same by column name."""
         return dict(zip(self._names, self.values(entity), strict=True))
 
+    def key(self, entity: E) -> dict[str, Any]:
+        """What the table's key holds, as `this_<column>`."""
+        return {f"this_{column.name}": getattr(entity, column.name) for column in self.table.primary_key}
+
+    def differing(self, before: E, after: E) -> dict[str, Any]:
+        """What `after` has another value for, by column name."""
+        both = zip(self._names, self._values(before), self._values(after), strict=True)
+        return {
+            name: encode(now) if now is not None and (encode := self._encode.get(name)) is not None else now
+            for name, was, now in both
+            if was is not now and was != now
+        }
+
     def entity(self, row: Sequence[Any]) -> E:
         """The inverse of `row`, from the values of `columns`."""
         values: dict[str, Any] = dict(zip(self._names, row, strict=True))
@@ -56,12 +70,6 @@ class Shape(Generic[E]):
             if values[name] is not None:
                 values[name] = decode(values[name])
         return restore(self._kind, values)
-
-    def changed(self, before: Mapping[Any, E], after: Mapping[Any, E]) -> list[list[Any]]:
-        """The values of those in `after` that are not the same in `before`."""
-        if before is after:
-            return []
-        return [self.values(entity) for key, entity in after.items() if before.get(key) != entity]
 
 
 SESSION = Shape(Session, tables.sessions)

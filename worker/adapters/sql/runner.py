@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from worker.adapters.sql.cache import Cache
+from worker.adapters.sql.cached_transaction import CachedTransaction
 from worker.adapters.sql.driver import Connection, Cursor, Driver
 from worker.adapters.sql.transaction import SessionConflict, SqlTransaction
 from worker.application.failures import Conflict, StoreUnavailable
@@ -41,6 +43,7 @@ class Runner:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._connection: Connection | None = None
+        self._cache: Cache | None = None
 
     def run(self, works: Sequence[SqlWork]) -> list[Outcome]:
         """All of them, committed. Raises `StoreUnavailable`."""
@@ -66,6 +69,7 @@ class Runner:
     def close(self) -> None:
         """Let the connection go; what was not committed is gone."""
         connection, self._connection = self._connection, None
+        self._cache = None
         if connection is not None:
             with contextlib.suppress(self._driver.errors):
                 connection.close()
@@ -94,16 +98,29 @@ class Runner:
         cursor = self._begin(self._driver.begin if session_id is None else self._driver.begin_locked)
         if session_id is not None:
             cursor.execute(self._driver.statements.lock_session.sql, (session_id,))
+        if (version := self._driver.data_version(cursor)) is not None:
+            self._cache = self._cache or Cache()
+            self._cache.begin(version)
         return cursor
+
+    def _transaction(self, cursor: Cursor, locked: str | None) -> SqlTransaction:
+        if self._cache is None:
+            return SqlTransaction(cursor, self._driver, locked=locked)
+        return CachedTransaction(cursor, self._driver, self._cache, locked=locked)
+
+    def _undo(self, cursor: Cursor, rollback: str) -> None:
+        cursor.execute(rollback, ())
+        if self._cache is not None:
+            self._cache.undone()
 
     def _together(self, cursor: Cursor, works: Sequence[SqlWork], locked: str | None) -> _Committed | None:
         """To the end of the transaction. None when one of several failed: then nothing of them is there."""
         try:
-            outcomes = [work(SqlTransaction(cursor, self._driver, locked=locked)) for work in works]
+            outcomes = [work(self._transaction(cursor, locked)) for work in works]
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a work raises is its outcome, and its writes are undone
-            cursor.execute("ROLLBACK", ())
+            self._undo(cursor, "ROLLBACK")
             return _alone(error) if len(works) == 1 else None
         cursor.execute("COMMIT", ())
         return _Committed(outcomes, None)
@@ -111,7 +128,7 @@ class Runner:
     def _apart(self, cursor: Cursor, works: Sequence[SqlWork], locked: str | None) -> _Committed:
         outcomes: list[Outcome] = []
         for work in works:
-            outcome = self._guarded(work, cursor, SqlTransaction(cursor, self._driver, locked=locked))
+            outcome = self._guarded(work, cursor, self._transaction(cursor, locked))
             if isinstance(outcome, Conflict):
                 return _Committed(outcomes, outcome)
             outcomes.append(outcome)
@@ -125,7 +142,7 @@ class Runner:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a work raises is its outcome, and its writes are undone
             outcome = error
-            cursor.execute("ROLLBACK TO SAVEPOINT work", ())
+            self._undo(cursor, "ROLLBACK TO SAVEPOINT work")
         cursor.execute("RELEASE SAVEPOINT work", ())
         return outcome
 

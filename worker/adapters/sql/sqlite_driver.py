@@ -56,6 +56,11 @@ class SqliteDriver:
         """Never."""
         return False
 
+    def data_version(self, cursor: Cursor) -> int:
+        """SQLite's own, of this connection."""
+        version: int = cursor.execute("PRAGMA data_version", ()).fetchone()[0]
+        return version
+
     def new_numbers(self, cursor: Cursor, count: int) -> Sequence[int]:
         """From the last one, since nobody else writes: `RETURNING` costs as much as the insert."""
         last = cast("sqlite3.Cursor", cursor).lastrowid or 0

@@ -14,8 +14,6 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Table
-
 from worker.adapters.sql import rows, tables
 from worker.adapters.sql.codecs import moment_of, moment_us
 from worker.adapters.sql.driver import Cursor, Driver
@@ -126,7 +124,7 @@ class SqlTransaction:
             found = self.all(rows.TRACK, self._sql.live_tracks_of, **in_room, participant_sid=participant_sid)
         return sorted(found, key=attrgetter("sid"))
 
-    def job(self, job_id: JobId) -> Job | None:
+    def job(self, job_id: JobId, room_sid: RoomSid | None = None) -> Job | None:  # noqa: ARG002 - for a cache
         """By its id, ended ones included."""
         return self._one(rows.JOB, self._sql.job, job_id=job_id)
 
@@ -163,17 +161,33 @@ class SqlTransaction:
 
     def save(self, before: State, after: State) -> None:
         """Write what differs; see the port. Order of the writes: the session first, where a stale writer stops."""
-        writes = _writes(before, after)
-        new_words = sorted(after.utterances - before.utterances)
-        if before.session == after.session and not writes and not new_words:
+        changes = _changes(before, after)
+        new_words = sorted(after.utterances - before.utterances) if after.utterances else []
+        spoken = None if after.conversation == before.conversation else after.conversation
+        if not (changes or new_words or spoken) and before.session == after.session:
             return
         self._save_session(before.session, after.session)
-        for table, changed in writes:
-            self._write(self._sql.put(table).sql, changed)
+        for shape, changed in changes:
+            self._put(shape, changed)
+        if spoken is not None:
+            self._put_conversation(spoken)
         self.run_many(
             self._sql.insert_utterance,
             [{"job_id": job_id, "utterance_id": said} for job_id, said in new_words],
         )
+
+    def _put(self, shape: Shape[Any], changes: Sequence[tuple[Any, Any]]) -> None:
+        """Write each pair's second, where the first was before."""
+        new = [shape.values(entity) for before, entity in changes if before is None]
+        self._write(self._sql.put(shape.table).sql, new)
+        for before, entity in changes:
+            if before is not None:
+                row = shape.differing(before, entity)
+                self._execute(self._sql.update(shape.table, *row), row | shape.key(entity))
+
+    def _put_conversation(self, conversation: Conversation) -> None:
+        row = {"session_id": conversation.session_id, "document": to_json(conversation)}
+        self._execute(self._sql.put(tables.conversations), row)
 
     def _save_session(self, before: Session | None, after: Session | None) -> None:
         match before, after:
@@ -191,16 +205,13 @@ class SqlTransaction:
         self._fenced(self._sql.insert_session, row, "its id or live room name was taken meanwhile")
 
     def _update_session(self, before: Session, after: Session) -> None:
-        # Most often a sequence number is all that the session itself gets.
-        fence = {"this": before.session_id, "fence": before.version, "version": before.version + 1}
-        if _but_for_sequence(before, after):
-            self._fenced(
-                self._sql.touch_session, fence | {"sequence": after.sequence}, "it is at another version"
-            )
-            return
-        row = rows.SESSION.row(after) | {"live_name": _live_name(after)} | fence
-        del row["session_id"]
-        self._fenced(self._sql.update_session, row, "it is at another version")
+        row = rows.SESSION.differing(before, after)
+        if before.live != after.live:
+            row["live_name"] = _live_name(after)
+        row["version"] = before.version + 1
+        statement = self._sql.update_session(*row)
+        row["this"], row["fence"] = before.session_id, before.version
+        self._fenced(statement, row, "it is at another version")
 
     def _fenced(self, sql: Statement, row: Mapping[str, Any], why: str) -> None:
         """A statement that must meet one row of the session, or somebody else was first."""
@@ -213,6 +224,9 @@ class SqlTransaction:
             raise SessionConflict(session_id, str(conflict)) from conflict
         if self._cursor.rowcount != 1:
             raise SessionConflict(session_id, why)
+
+    def purged_session(self, session_id: str) -> None:
+        """Rows of it were deleted by a statement of the store's own."""
 
     def forget_removal(self, session_id: SessionId, identity: str) -> None:
         """The identity may come back; absent is done."""
@@ -348,38 +362,29 @@ class SqlTransaction:
         return None if row is None else shape.entity(row)
 
 
-def _writes(before: State, after: State) -> list[tuple[Table, list[list[Any]]]]:
-    """Per table the values that differ, in the order of its columns; tables without any are left out."""
-    writes = [
-        (tables.rooms, rows.ROOM.changed(before.rooms, after.rooms)),
-        (tables.participants, rows.PARTICIPANT.changed(before.participants, after.participants)),
-        (tables.tracks, rows.TRACK.changed(before.tracks, after.tracks)),
-        (tables.jobs, rows.JOB.changed(before.jobs, after.jobs)),
-        (tables.turns, rows.TURN.changed(before.turns, after.turns)),
-        (tables.removals, rows.REMOVAL.changed(before.removals, after.removals)),
-        (tables.conversations, _changed_conversation(before.conversation, after.conversation)),
+def _changes(before: State, after: State) -> list[tuple[Shape[Any], list[tuple[Any, Any]]]]:
+    """Per shape what differs, as it was and as it is to be; shapes without any are left out."""
+    both: tuple[tuple[Shape[Any], Mapping[Any, Any], Mapping[Any, Any]], ...] = (
+        (rows.ROOM, before.rooms, after.rooms),
+        (rows.PARTICIPANT, before.participants, after.participants),
+        (rows.TRACK, before.tracks, after.tracks),
+        (rows.JOB, before.jobs, after.jobs),
+        (rows.TURN, before.turns, after.turns),
+        (rows.REMOVAL, before.removals, after.removals),
+    )
+    return [(shape, pairs) for shape, was, now in both if was is not now and (pairs := _pairs(was, now))]
+
+
+def _pairs(before: Mapping[Any, E], after: Mapping[Any, E]) -> list[tuple[E | None, E]]:
+    return [
+        (was, entity)
+        for key, entity in after.items()
+        if (was := before.get(key)) is not entity and was != entity
     ]
-    return [(table, changed) for table, changed in writes if changed]
-
-
-def _changed_conversation(before: Conversation | None, after: Conversation | None) -> list[list[Any]]:
-    if after is None or after == before:
-        return []
-    return [[after.session_id, to_json(after)]]
 
 
 def _live_name(session: Session) -> str | None:
     return session.room_name if session.live else None
-
-
-def _but_for_sequence(before: Session, after: Session) -> bool:
-    """Whether nothing but the sequence number differs; compared column by column, without making a copy."""
-    return bool(_compared(before) == _compared(after))
-
-
-_compared = attrgetter(
-    *(column.name for column in rows.SESSION.columns if column.name not in {"sequence", "version"})
-)
 
 
 def _outbox_values(message: OutboxMessage) -> list[Any]:

@@ -135,6 +135,7 @@ def purge(tx: SqlTransaction, now: datetime, *, retention: timedelta, limit: int
         if room_left <= 0:
             break
         room_left -= _purge_session(tx, session_id, at_most=room_left)
+        tx.purged_session(session_id)
         purged += 1
     for statement, kept in (
         (_OLD_ROOMS, _INBOX_KEPT),

@@ -50,10 +50,18 @@ class Steps:
         return self._done - before
 
 
+@pytest.fixture
+def checked_cache() -> None:
+    """Not here: each check would cost steps, too."""
+
+
+@pytest.mark.parametrize("rows", [0, 1_000], ids=["asked for", "cached"])
 async def test_an_event_costs_the_same_however_many_there_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    """Neither the number of sessions nor the size of the room makes an event, a report or a command dearer."""
+    """Neither the number of sessions nor the size of the room makes an event, a report or a command dearer, be the room
+    in the cache or not."""
+    monkeypatch.setattr("worker.adapters.sql.cache.ROWS", rows)
     steps = Steps(monkeypatch)
     alone, crowded = tmp_path / "alone", tmp_path / "crowded"
     costs: list[Cost] = []
