@@ -20,9 +20,8 @@ else:
     def replace(value: Any, /, **changes: Any) -> Any:
         """The value with these fields."""
         copy = object.__new__(type(value))
-        fields = copy.__dict__
-        fields.update(value.__dict__)
-        fields.update(changes)
+        # A dictionary that is copied whole is a memory block; one that is filled is not.
+        object.__setattr__(copy, "__dict__", value.__dict__ | changes)
         return copy
 
 

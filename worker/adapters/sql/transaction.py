@@ -345,7 +345,10 @@ class SqlTransaction:
         return self._driver.new_numbers(self._cursor, count)
 
     def _execute(self, sql: Statement, parameters: Mapping[str, Any]) -> None:
-        self._write(sql.sql, [sql.places(parameters)])
+        try:
+            self._cursor.execute(sql.sql, sql.places(parameters))
+        except self._driver.errors as error:
+            raise self._driver.failure(error) from error
 
     def _write(self, sql: str, rows_of_it: Sequence[Sequence[Any]]) -> None:
         """Execute it for each row of parameters, which are in the order of their places."""
