@@ -115,7 +115,7 @@ class Cache:
             self._sessions[session.session_id] = CachedSession(session=session)
 
     def saved_room(self, room: Room, *, new: bool) -> None:
-        """It stands so in its table; `new`: there was nothing of that sid, nor anything in it."""
+        """It stands so in its table, and what is in it follows; `new`: there was nothing of that sid in any table."""
         self._touched.add(room.room_sid)
         cached = self._rooms.get(room.room_sid)
         if room.gone:

@@ -38,7 +38,7 @@ class CachedTransaction(SqlTransaction):
         super().__init__(cursor, driver, locked=locked)
         self._cache = cache
         self._absent: set[RoomSid] = set()
-        """Rooms that are in no table: one that is written is known whole from then on."""
+        """Rooms that have no row."""
 
     def session(self, session_id: str) -> Session | None:
         """By its id, whatever its state."""
@@ -143,9 +143,13 @@ class CachedTransaction(SqlTransaction):
         super()._put(shape, changes)
         for _, each in changes:
             if isinstance(each, Room):
-                self._cache.saved_room(each, new=each.room_sid in self._absent)
+                self._cache.saved_room(each, new=self._is_new(each.room_sid))
             else:
                 self._cache.saved(each)
+
+    def _is_new(self, room_sid: RoomSid) -> bool:
+        """Whether nothing was there of the room: one that is not known yet may have tombstones of who left it."""
+        return room_sid in self._absent and self.row(self._sql.inhabited, room_sid=room_sid) is None
 
 
 def _of(thing: Track | Job, participant_sid: ParticipantSid | None) -> bool:

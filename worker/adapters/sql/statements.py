@@ -101,6 +101,11 @@ class Statements:
             tables.rooms.outerjoin(tables.sessions, tables.sessions.c.session_id == tables.rooms.c.session_id)
         )
         self.room_and_session = self._text(both.where(is_(tables.rooms.c.room_sid)))
+        self.inhabited = self._text(
+            select(people.c.sid)
+            .where(is_(people.c.room_sid))
+            .union_all(select(tracks.c.sid).where(is_(tracks.c.room_sid)))
+        )
         self.participant = self._get(rows.PARTICIPANT, people.c.room_sid, people.c.sid)
         self.live_participants = self._living(rows.PARTICIPANT, tables.NOT_GONE, people.c.room_sid)
         self.track = self._get(rows.TRACK, tracks.c.room_sid, tracks.c.sid)

@@ -303,6 +303,31 @@ async def test_what_is_over_is_not_kept(store: SqlStore, asked: Asked) -> None:
 
 
 @pytest.mark.usefixtures("checked")
+@pytest.mark.parametrize(
+    "left",
+    [
+        State(participants={(ROOM, HERE): participant(gone=True)}),
+        State(tracks={(ROOM, TrackSid("TR_1")): track(gone=True)}),
+    ],
+    ids=["participant", "track"],
+)
+async def test_who_left_before_the_room_was_known_is_known(store: SqlStore, left: State) -> None:
+    """A leave in a room that is nobody's yet leaves a tombstone; the room that comes later is not taken for empty."""
+    await store.run(lambda tx: tx.save(State(), replace(left, session=session())))
+
+    def enter(tx: Transaction) -> None:
+        assert tx.room_and_session(ROOM) == (None, None)
+        its = tx.session("s1")
+        tx.save(State(session=its), State(session=its, rooms={ROOM: room()}))
+
+    await store.run(enter)
+    if left.participants:
+        assert await store.run(lambda tx: tx.participant(ROOM, HERE)) == participant(gone=True)
+    else:
+        assert await store.run(lambda tx: tx.track(ROOM, TrackSid("TR_1"))) == track(gone=True)
+
+
+@pytest.mark.usefixtures("checked")
 async def test_a_room_that_was_there_is_not_taken_for_empty(store: SqlStore) -> None:
     """Who was in it before another session took it is there, though nobody has read it."""
     await store.run(begin)
