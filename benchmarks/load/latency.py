@@ -15,11 +15,11 @@ import sys
 from datetime import timedelta
 
 import aio_pika
-import aiohttp
 import uvloop
 from aio_pika.abc import AbstractIncomingMessage
 
-from benchmarks.calls import PATH, STORY, interleaved, signed_headers, webhook
+from benchmarks.calls import STORY, interleaved, webhook
+from benchmarks.load.http import Pool, signed_request
 from benchmarks.load.report import moment_s, report
 from benchmarks.plan import CONNECTIONS, EVENTS_PER_SECOND
 from schemas.topology import STT_JOBS_QUEUE
@@ -57,32 +57,27 @@ class Watch:
         return len(self.posted_s) - len(self.jobs_ms)
 
 
-async def post_on_schedule(watch: Watch, http: aiohttp.ClientSession, name: str, seconds: float) -> None:
+async def post_on_schedule(watch: Watch, http: Pool, name: str, seconds: float) -> None:
     """Open loop: the next post begins when its time has come, whether or not the last is answered."""
     calls = [f"{name}-{number}" for number in range(int(seconds * EVENTS_PER_SECOND) // len(STORY))]
-    planned = [(call, event, body, signed_headers(body)) for call, event, body in _bodies(calls)]
+    planned = [(call, event, signed_request(webhook(call, event))) for call, event in interleaved(calls)]
     begun = moment_s()
     last: dict[str, asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as posts:
-        for number, (call, event, body, headers) in enumerate(planned):
+        for number, (call, event, request) in enumerate(planned):
             due = begun + number / EVENTS_PER_SECOND
             await asyncio.sleep(max(0.0, due - moment_s()))
             watch.late_ms = max(watch.late_ms, (moment_s() - due) * 1000)
-            post = _post(watch, http, call, event, body, headers, after=last.get(call))
+            post = _post(watch, http, call, event, request, after=last.get(call))
             last[call] = posts.create_task(post)
-
-
-def _bodies(calls: list[str]) -> list[tuple[str, str, bytes]]:
-    return [(call, event, webhook(call, event)) for call, event in interleaved(calls)]
 
 
 async def _post(
     watch: Watch,
-    http: aiohttp.ClientSession,
+    http: Pool,
     call: str,
     event: str,
-    body: bytes,
-    headers: dict[str, str],
+    request: bytes,
     *,
     after: asyncio.Task[None] | None,
 ) -> None:
@@ -91,17 +86,14 @@ async def _post(
         await after
     if event == "track_published":
         watch.posted_s[call] = moment_s()
-    async with http.post(PATH, data=body, headers=headers) as answer:
-        watch.refused += answer.status != 200
+    watch.refused += await http.post(request) != "200"
 
 
 async def run(port: int, url: str, name: str, seconds: float) -> None:
     watch = Watch()
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-    async with (
-        await aio_pika.connect(url) as connection,
-        aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector) as http,
-    ):
+    http = Pool()
+    await http.open(port, CONNECTIONS)
+    async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=CONNECTIONS)
         await (await channel.get_queue(STT_JOBS_QUEUE)).consume(watch.take)
@@ -110,6 +102,7 @@ async def run(port: int, url: str, name: str, seconds: float) -> None:
         watch.begin_anew()
         await post_on_schedule(watch, http, name, seconds)
         await _wait_for_the_last(watch)
+    http.close()
     report(
         {
             "jobs_ms": list(watch.jobs_ms.values()),

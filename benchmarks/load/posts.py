@@ -1,7 +1,6 @@
 """Posts webhooks over keep-alive connections, each its next one as soon as the last is answered, for a given time.
 
-`python -m benchmarks.load.posts PORT SECONDS`. Reports `seconds` and `answers` by status. Speaks just enough HTTP/1.1
-to cost little beside what it measures: an answer must have an empty body.
+`python -m benchmarks.load.posts PORT SECONDS`. Reports `seconds` and `answers` by status.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.calls import PATH, STORY, signed_headers, webhook
+from benchmarks.calls import STORY, webhook
+from benchmarks.load.http import signed_request, status_of
 from benchmarks.load.report import moment_s, report
 from benchmarks.plan import CONNECTIONS
 
 _POOL_CALLS = 200
 _WARM_UP_S = 0.2
-_END = b"\r\n\r\n"
 
 
 class Caller(asyncio.Protocol):
@@ -43,15 +42,16 @@ class Caller(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if _END not in self._received:
+        try:
+            status = status_of(self._received)
+        except RuntimeError as error:
+            self._end(error)
             return
-        head, _, rest = self._received.partition(_END)
-        if rest or b"content-length: 0" not in head.lower():
-            self._end(RuntimeError(f"an answer with a body: {head[:200]!r}"))
+        if status is None:
             return
         self._received = b""
         now = moment_s()
-        self.answers["early" if now < self._from_s else head[9:12].decode()] += 1
+        self.answers["early" if now < self._from_s else status] += 1
         if now >= self._until_s:
             self._end(None)
         elif self._transport is not None:
@@ -72,13 +72,7 @@ class Caller(asyncio.Protocol):
 
 def requests() -> list[bytes]:
     """Signed ones, ready to be written."""
-    return [_request(webhook(f"post-{call}", event)) for call in range(_POOL_CALLS) for event in STORY]
-
-
-def _request(body: bytes) -> bytes:
-    headers = {"Host": "127.0.0.1", **signed_headers(body), "Content-Length": str(len(body))}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode() + body
+    return [signed_request(webhook(f"post-{call}", event)) for call in range(_POOL_CALLS) for event in STORY]
 
 
 async def run(port: int, seconds: float) -> None:
