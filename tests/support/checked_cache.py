@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
-from unittest import mock
+
+import pytest
 
 from worker.adapters.sql import runner
 from worker.adapters.sql.cached_transaction import CachedTransaction
@@ -37,7 +38,8 @@ def every_read_checked() -> Iterator[None]:
     checked = type(
         "CheckedTransaction", (CachedTransaction,), {name: _checked(name, wrong) for name in READS}
     )
-    with mock.patch.object(runner, "CachedTransaction", checked):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "CachedTransaction", checked)
         yield
     assert not wrong, wrong[0]
 
