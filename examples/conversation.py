@@ -29,6 +29,7 @@ from deploy.servers import InstallError, ServerError
 from deploy.servers.processes import new_directory
 from deploy.servers.rabbitmq_management import ManagementError
 from examples.backend import Backend, Missing, Refused, Seen, connected
+from examples.leaving import leave
 from examples.participant import HeadlessParticipant, ParticipantError
 from examples.place import database, livekit_given, vhost
 from examples.stage import PartFailed, Stage, set_up
@@ -215,4 +216,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from livekit import rtc
 
+from examples.leaving import leave
+
 SAMPLE_RATE_HZ = 48_000
 _FRAME_SAMPLES = SAMPLE_RATE_HZ // 100
 _HEARING_RATE_HZ = 16_000
@@ -239,3 +241,4 @@ if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
         answer = json.load(sys.stdin)
         asyncio.run(_stay(answer["livekit_url"], answer["access_token"]))
+    leave()

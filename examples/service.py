@@ -20,6 +20,8 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel
 
+from examples.leaving import leave
+
 Data = dict[str, Any]
 """The `data` of a message."""
 
@@ -154,6 +156,7 @@ def envelope(source: str, type_: str, data: Data, *, id_: str | None = None) -> 
 def run(kind: Kind, work: Callable[[Service, Data], Awaitable[None]]) -> None:
     """Be an instance of the service, until SIGTERM or Ctrl-C. RabbitMQ is where JUNE_AMQP_URL says."""
     asyncio.run(_serve(kind, work))
+    leave()
 
 
 async def _serve(kind: Kind, work: Callable[[Service, Data], Awaitable[None]]) -> None:
