@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from threading import Lock
 from typing import Any, TextIO
@@ -39,16 +39,16 @@ def configure(
     """
     out = stream or sys.stderr
     threshold = _LEVELS[level.upper()]
-    shared: list[Processor] = [_completed(part)]
+    complete = _completed(part)
     renderer = _renderer(log_format, out)
     lines = _Lines(out)
     structlog.configure(
-        processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        processors=[complete, renderer],
+        wrapper_class=_direct(structlog.make_filtering_bound_logger(threshold), complete, renderer),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
-    _route_libraries(out, threshold, shared, renderer)
+    _route_libraries(out, threshold, [complete], renderer)
 
 
 class _Lines:
@@ -69,6 +69,22 @@ class _Lines:
             pass
 
     debug = info = warning = error = critical = msg
+
+
+_Complete = Callable[[WrappedLogger, str, EventDict], EventDict]
+
+
+def _direct(
+    base: type[structlog.typing.FilteringBoundLogger], complete: _Complete, renderer: Processor
+) -> type[structlog.typing.FilteringBoundLogger]:
+    """The same logger, without structlog's general way through any processors: that is a fifth of what a line costs."""
+
+    class Direct(base):  # type: ignore[valid-type,misc]
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> None:
+            entry = complete(self._logger, method_name, {**self._context, **fields, "event": event})
+            self._logger.msg(renderer(self._logger, method_name, entry))
+
+    return Direct
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -115,7 +131,7 @@ def _to_json(event: EventDict, **_options: Any) -> str:
         return _JSON.encode(event)
 
 
-def _completed(part: str) -> Processor:
+def _completed(part: str) -> _Complete:
     """Level, time and part on each line, its error as text, and no secrets: one processor, since each line costs it."""
     moment = _Moment()
 

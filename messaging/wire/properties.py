@@ -206,9 +206,12 @@ def _read_array(data: bytes, depth: int) -> list[HeaderValue]:
     return items
 
 
+_encode_key = lru_cache(maxsize=64)(encode_short)  # June's own headers have a handful of names
+
+
 def encode_table(table: Mapping[str, HeaderValue]) -> bytes:
     """A field table with its length in front. Raises NotEncodable."""
-    body = b"".join(encode_short(key) + _encode_value(value) for key, value in table.items())
+    body = b"".join([_encode_key(key) + _encode_value(value) for key, value in table.items()])
     return _U32.pack(len(body)) + body
 
 
