@@ -14,6 +14,7 @@ from tests.contract.store.samples import NOW, ROOM, job, participant, room, sess
 from tests.support.checked_cache import every_read_checked
 from worker.adapters.sql import SqlStore, open_store
 from worker.adapters.sql.sqlite_driver import SqliteDriver
+from worker.application.failures import StoreUnavailable
 from worker.application.ports import Transaction
 from worker.domain.conversation import Conversation
 from worker.domain.model import (
@@ -182,6 +183,20 @@ async def test_a_work_that_fails_leaves_nothing(store: SqlStore) -> None:
     assert isinstance(outcomes[1], Odd)
     state = await store.run(known)
     assert (state.conversation, len(state.participants)) == (None, 1)
+
+
+@pytest.mark.usefixtures("checked")
+async def test_an_outage_leaves_nothing(store: SqlStore) -> None:
+    """What was written when the database went away was never committed: the next connection knows nothing of it."""
+
+    def begin_and_lose(tx: Transaction) -> None:
+        begin(tx)
+        raise StoreUnavailable("gone")
+
+    assert (await store.run(known)).session is None
+    with pytest.raises(StoreUnavailable):
+        await store.run(begin_and_lose)
+    assert (await store.run(known)).session is None
 
 
 @pytest.mark.usefixtures("checked")
