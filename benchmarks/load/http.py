@@ -46,31 +46,41 @@ class Connection(asyncio.Protocol):
         try:
             status = status_of(self._received)
         except RuntimeError as error:
-            self._end(error)
+            self.ended(error)
             return
-        if status is not None and self._answer is not None:
+        if status is not None:
             self._received = b""
-            self._answer.set_result(status)
+            self.answered(status)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc or ConnectionError("the server closed the connection"))
+        self.ended(exc or ConnectionError("the server closed the connection"))
+
+    def answered(self, status: str) -> None:
+        """The answer to what was written last is there."""
+        if self._answer is not None:
+            self._answer.set_result(status)
+
+    def ended(self, error: Exception) -> None:
+        """No answer will come."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+    def write(self, request: bytes) -> None:
+        """Post it. Raises `ConnectionError` when there is no connection."""
+        if self._transport is None:
+            raise ConnectionError("not connected")
+        self._transport.write(request)
 
     async def post(self, request: bytes) -> str:
         """Write it, and wait for the status."""
-        if self._transport is None:
-            raise ConnectionError("not connected")
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
+        self.write(request)
         return await self._answer
 
     def close(self) -> None:
         """Nothing more is posted."""
         if self._transport is not None:
             self._transport.close()
-
-    def _end(self, error: Exception) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
 
 
 class Pool:

@@ -10,12 +10,11 @@ import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from typing import cast
 
 import uvloop
 
 from benchmarks.calls import STORY, webhook
-from benchmarks.load.http import signed_request, status_of
+from benchmarks.load.http import Connection, signed_request
 from benchmarks.load.report import moment_s, report
 from benchmarks.plan import CONNECTIONS
 
@@ -23,51 +22,39 @@ _POOL_CALLS = 200
 _WARM_UP_S = 0.2
 
 
-class Caller(asyncio.Protocol):
-    """One connection. Stops when `until` has passed; `finished` is set then, or has the reason why it ended."""
+class Caller(Connection):
+    """One that posts its next as soon as the last is answered. `finished` is set once `until` has passed, or has the
+    reason why it ended."""
 
     def __init__(self, requests: Iterator[bytes], from_s: float, until_s: float) -> None:
+        super().__init__()
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.answers: Counter[str] = Counter()
         """By status; those of the warm-up under `early`."""
         self._requests = requests
         self._from_s = from_s
         self._until_s = until_s
-        self._received = b""
-        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(next(self._requests))
+        super().connection_made(transport)
+        self.write(next(self._requests))
 
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        try:
-            status = status_of(self._received)
-        except RuntimeError as error:
-            self._end(error)
-            return
-        if status is None:
-            return
-        self._received = b""
+    def answered(self, status: str) -> None:
+        """Count it, and go on."""
         now = moment_s()
         self.answers["early" if now < self._from_s else status] += 1
-        if now >= self._until_s:
-            self._end(None)
-        elif self._transport is not None:
-            self._transport.write(next(self._requests))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc or ConnectionError("the server closed the connection"))
-
-    def _end(self, error: Exception | None) -> None:
+        if now < self._until_s:
+            self.write(next(self._requests))
+            return
         if not self.finished.done():
-            if error is None:
-                self.finished.set_result(None)
-            else:
-                self.finished.set_exception(error)
-        if self._transport is not None:
-            self._transport.close()
+            self.finished.set_result(None)
+        self.close()
+
+    def ended(self, error: Exception) -> None:
+        """What went wrong, unless it is over."""
+        if not self.finished.done():
+            self.finished.set_exception(error)
+        self.close()
 
 
 def requests() -> list[bytes]:
