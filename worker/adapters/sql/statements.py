@@ -157,7 +157,7 @@ class Statements:
             again.values(due_at=later, ready_at=later, attempts=errands.c.attempts + literal_column("1"))
         )
 
-    @cache  # noqa: B019 - one object for each store, for as long as the process lives
+    @cache  # noqa: B019 - one object for each database, for as long as the process lives
     def put(self, table: Table) -> Statement:
         """Insert a row, or replace what is there under its key."""
         put = self._values(table)
@@ -259,11 +259,13 @@ def _at_most(page: Select[Any]) -> Select[Any]:
     return page.limit(bindparam("at_most")).offset(literal_column("0"))
 
 
+@cache
 def sqlite_statements() -> Statements:
     """For the `sqlite3` module."""
     return Statements(sqlite.dialect(paramstyle="qmark"))
 
 
+@cache
 def postgres_statements() -> Statements:
     """For psycopg."""
     return Statements(PGDialect_psycopg(paramstyle="format"))  # type: ignore[no-untyped-call]
