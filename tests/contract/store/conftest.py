@@ -5,18 +5,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.databases import database_in
 from worker.adapters.sql import SqlStore, open_store
 
 NewStore = Callable[[], Awaitable[SqlStore]]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without a table."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/june.db"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture
+def database_url(empty_database_url: str, tmp_path: Path) -> str:
+    """A database without a row. SQLite's has its tables already; a store makes those of PostgreSQL."""
+    return database_in(tmp_path) if empty_database_url.startswith("sqlite") else empty_database_url
 
 
 @pytest.fixture

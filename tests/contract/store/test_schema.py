@@ -17,6 +17,12 @@ from worker.adapters.sql.sqlite_driver import SqliteDriver
 from worker.adapters.sql.tables import metadata
 
 
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """Here the stores make their tables themselves."""
+    return empty_database_url
+
+
 def sync_url(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg://")
 

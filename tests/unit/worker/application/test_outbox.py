@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bench_worker import KeptPublisher, SetClock
+from tests.support.databases import database_in
 from tests.support.world import a_join_unconfirmed, a_world
 from worker.adapters.sql import open_store
 from worker.application.outbox import Outbox
@@ -20,7 +21,7 @@ async def test_what_was_not_confirmed_outlives_the_worker(tmp_path: Path, fault:
     async with a_world(tmp_path) as world:
         await a_join_unconfirmed(world, fault)
         unconfirmed = list(world.publisher.messages)
-    store, publisher, clock = open_store(f"sqlite:///{tmp_path}/june.db"), KeptPublisher(), SetClock()
+    store, publisher, clock = open_store(database_in(tmp_path)), KeptPublisher(), SetClock()
     await store.start()
     clock.advance(timedelta(minutes=1))
     outbox = Outbox(store=store, publisher=publisher, clock=clock)

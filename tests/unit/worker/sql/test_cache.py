@@ -12,6 +12,7 @@ import pytest
 
 from tests.contract.store.samples import NOW, ROOM, job, participant, room, session, track
 from tests.support.checked_cache import every_read_checked
+from tests.support.databases import database_in
 from worker.adapters.sql import SqlStore, open_store
 from worker.adapters.sql.sqlite_driver import SqliteDriver
 from worker.application.failures import StoreUnavailable
@@ -64,7 +65,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 @pytest.fixture
 async def store(tmp_path: Path, asked: Asked) -> AsyncIterator[SqlStore]:
-    store = open_store(f"sqlite:///{tmp_path}/june.db")
+    store = open_store(database_in(tmp_path))
     await store.start()
     yield store
     await store.close()
@@ -203,7 +204,7 @@ async def test_an_outage_leaves_nothing(store: SqlStore) -> None:
 async def test_another_process_is_noticed(store: SqlStore, tmp_path: Path, asked: Asked) -> None:
     """Whoever else writes into the file: nothing that was known before is trusted."""
     await store.run(begin)
-    other = open_store(f"sqlite:///{tmp_path}/june.db")
+    other = open_store(database_in(tmp_path))
     await other.start()
     await other.run(changing(leave))
     await other.close()
