@@ -9,10 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import pytest
-from livekit import rtc
 
 from deploy.servers import LiveKit, free_port
-from examples.participant import HeadlessParticipant
 from tests.support.fake_livekit import FakeLiveKit
 from tests.support.webhook_receiver import Request, WebhookReceiver, receiving
 from worker.adapters.livekit.server_api import LiveKitServer
@@ -75,7 +73,10 @@ class Contestant:
         if self.fake:
             person = FakePerson(self.fake, room, identity, self.fake.join_by_token(token))
         else:
-            person = RealPerson(await HeadlessParticipant.join(self.ws_url, token))
+            # LiveKit's client takes a quarter of a second to import, which the fast run need not spend.
+            from tests.contract.livekit.real_person import RealPerson
+
+            person = await RealPerson.join(self.ws_url, token)
         self.people.append(person)
         # A client is connected a little before the server counts it as active; who leaves in between never joined.
         await self.webhooks.until(
@@ -110,27 +111,6 @@ class FakePerson:
     async def leave(self) -> None:
         if self._identity in self._fake.identities(self._room):
             self._fake.leave(self._room, self._identity)
-
-
-class RealPerson:
-    """Somebody in a room of the real server."""
-
-    def __init__(self, participant: HeadlessParticipant) -> None:
-        self._participant = participant
-
-    @property
-    def sid(self) -> str:
-        return self._participant.sid
-
-    async def speak(self, *, name: str, source: str) -> str:
-        wanted = rtc.TrackSource.Value(f"SOURCE_{source.replace('_', '').upper()}")
-        return await self._participant.speak(name=name, source=wanted)
-
-    async def hush(self, track_sid: str) -> None:
-        await self._participant.hush(track_sid)
-
-    async def leave(self) -> None:
-        await self._participant.leave()
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.livekit)])

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import wave
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -22,7 +20,6 @@ from cli.failures import CommandFailed
 from cli.happenings import Teller
 from cli.main import run
 from cli.output import Output, cell, clean
-from cli.sound import RATE_HZ, read_wav
 from cli.world import World
 from schemas.envelope import Envelope
 from tests.unit.cli.fakes import SESSION, june, letter
@@ -282,18 +279,3 @@ def test_version_is_told_in_a_checkout_too() -> None:
 def test_the_page_of_the_command_line_is_the_help() -> None:
     """`python -m cli.docs > docs/cli.md` after a change."""
     assert (ROOT / "docs/cli.md").read_text() == docs.render()
-
-
-def test_a_wav_is_spoken_mono_at_48_khz_with_a_pause(tmp_path: Path) -> None:
-    """Whatever its rate and channels are."""
-    path = tmp_path / "a.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setparams((2, 2, 16_000, 0, "NONE", ""))
-        file.writeframes(np.full(2 * 16_000, 1000, "<i2").tobytes())
-    samples = read_wav(path)
-    assert len(samples) == 2 * RATE_HZ
-    assert set(samples[:RATE_HZ]) == {1000}
-    assert not samples[RATE_HZ:].any()
-    path.write_bytes(b"no wav")
-    with pytest.raises(CommandFailed):
-        read_wav(path)
