@@ -8,7 +8,9 @@ FAST ?=
 ONCE ?=
 SWITCHED_ON := $(filter-out 0,$(FAST))
 # Tests run in so many processes, those that need no server in more; ARGS goes to pytest: make test ARGS="-k webhook -x"
-JOBS ?= $(if $(SWITCHED_ON),4,2)
+JOBS ?= $(if $(SWITCHED_ON),3,2)
+# Modules stay together where they share servers; else whoever is done takes tests from those that are not.
+DIST := $(if $(SWITCHED_ON),worksteal,loadscope)
 
 # What was compiled once need not be compiled by each of the hundreds of processes that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -17,7 +19,7 @@ BIN := .venv/bin
 STAMP := .venv/.from-lock
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 RUN_MODULE ?= $(BIN)/python -m
-PYTEST := $(RUN_MODULE) pytest --numprocesses $(JOBS) --dist loadscope
+PYTEST := $(RUN_MODULE) pytest --numprocesses $(JOBS) --dist $(DIST)
 
 .DEFAULT_GOAL := help
 .PHONY: help run up test coverage lint docs format bench servers page lock clean

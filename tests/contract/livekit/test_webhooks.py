@@ -71,6 +71,7 @@ async def test_a_conversation_is_told_in_order(
     await ann.hush(mic)
     await contestant.webhooks.until_event("track_unpublished", room_name=room)
     await ann.leave()
+    contestant.time_passes()
     told = facts(await contestant.webhooks.until_event("room_finished", room_name=room))
     ann_sid, bot_sid = ParticipantSid(ann.sid), ParticipantSid(bot.sid)
     mic_sid, other_sid = TrackSid(mic), TrackSid(other)
@@ -202,6 +203,7 @@ async def test_a_token_makes_the_room_and_it_comes_back_under_another_sid(
     ann = await contestant.join(room, "ann")
     await ann.leave()
     # The server's own departure timeout: two seconds.
+    contestant.time_passes()
     await contestant.webhooks.until_event("room_finished", room_name=room)
     await contestant.join(room, "ann")
     told = facts(await contestant.webhooks.until_event("participant_joined", room_name=room, times=2))
@@ -216,6 +218,7 @@ async def test_an_agent_keeps_no_room_open(contestant: Contestant, room: str) ->
     ann = await contestant.join(room, "ann")
     await contestant.join_transcriber(room, "june-stt-1")
     await ann.leave()
+    contestant.time_passes()
     requests = await contestant.webhooks.until_event("room_finished", room_name=room)
     assert [request.event for request in requests[-2:]] == ["participant_left", "room_finished"]
     assert requests[-2].payload["participant"]["disconnectReason"] == "ROOM_CLOSED"

@@ -65,10 +65,11 @@ async def connected(address: Address) -> Connection:
 
 async def test_frames_may_come_byte_by_byte() -> None:
     """A broker behind a slow line is a broker."""
-    async with peer([*good(), b"", method(commands.Connection.CloseOk())], piece_bytes=1) as address:
+    async with peer([*good(), method(commands.Connection.CloseOk())], piece_bytes=1) as address:
         connection = await connected(address)
         assert (connection.is_open, connection.server, connection.frame_max) == (True, "Fake 1", 4096)
         await connection.close()
+        assert "did not answer" not in str(connection.lost.result())
 
 
 NO_BROKER: dict[str, tuple[Script, type[Exception]]] = {

@@ -11,6 +11,7 @@ from schemas.commands import COMMANDS, Command, GuestTokenCreate, SessionCreate,
 from schemas.envelope import Envelope
 from schemas.errors import MessageInvalid, TypeUnknown
 from schemas.reports import REPORTS, Report, parse_report
+from tests.support.servers import examples
 
 CREATE = SessionCreate.TYPE
 
@@ -222,7 +223,7 @@ def _read(envelope: Envelope) -> Command | Report | MessageInvalid:
         return error
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(type_=st.sampled_from([*COMMANDS, *REPORTS]), data=st.data())
 def test_no_data_breaks_the_reader(type_: str, data: st.DataObject) -> None:
     """Arbitrary JSON as data is a valid message or MessageInvalid that says what is wrong, nothing else."""

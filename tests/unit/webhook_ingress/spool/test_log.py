@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from tests.support.servers import examples
 from tests.unit.webhook_ingress.spool.disks import WatchedDisk
 from webhook_ingress.spool.disk import SpoolUnusable
 from webhook_ingress.spool.log import RecordLog
@@ -277,7 +278,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(STEPS)
 def test_whatever_happens_what_was_promised_comes_out_once_in_order(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from schemas.events import JobChanged, TranscriptAdded
 from schemas.participants import ParticipantKind, TrackSource
 from tests.support.memory_domain import MemoryDomain, messages, of, stops, story
+from tests.support.servers import examples
 from tests.unit.worker.domain.facts import (
     LEASE,
     RM,
@@ -114,7 +115,7 @@ def _living(domain: MemoryDomain) -> _Lives:
 
 
 @given(_shuffled(ends=st.booleans()))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_every_order_ends_with_the_same_lives(facts: list[RoomFact]) -> None:
     """Permuted, doubled, lost: who lives, and what runs, depends on what was told and never on when."""
     domain = MemoryDomain()
@@ -123,7 +124,7 @@ def test_every_order_ends_with_the_same_lives(facts: list[RoomFact]) -> None:
 
 
 @given(_shuffled(ends=st.booleans()))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_each_sid_comes_once_and_goes_once(facts: list[RoomFact]) -> None:
     """Joined before left, published before unpublished, a track within its participant, all within the session."""
     domain = MemoryDomain()
@@ -143,7 +144,7 @@ def test_each_sid_comes_once_and_goes_once(facts: list[RoomFact]) -> None:
 
 
 @given(_shuffled(ends=st.just(True)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_a_finished_room_is_empty(facts: list[RoomFact]) -> None:
     """Once the room's end was told nothing lives in it, no timer brings anything back, and no session waits."""
     domain = MemoryDomain()
@@ -155,7 +156,7 @@ def test_a_finished_room_is_empty(facts: list[RoomFact]) -> None:
 
 
 @given(_shuffled(ends=st.just(False)), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_a_room_that_is_superseded_leaves_nothing(facts: list[RoomFact], data: st.DataObject) -> None:
     """Whatever lived in the old room is over when the new one is seen, and its late events start nothing."""
     domain = MemoryDomain()
@@ -168,7 +169,7 @@ def test_a_room_that_is_superseded_leaves_nothing(facts: list[RoomFact], data: s
 
 
 @given(_shuffled(ends=st.booleans()))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_copy_changes_nothing(facts: list[RoomFact]) -> None:
     """All facts again, in the same order, make no difference and no message."""
     domain = MemoryDomain()
@@ -207,7 +208,7 @@ def _played(steps: list[Fact | timedelta]) -> MemoryDomain:
 
 
 @given(_STEPS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_job_is_held_by_one(steps: list[Fact | timedelta]) -> None:
     """Attempts rise by one and run once; words count once; an ended job is offered no more; a live one never rests."""
     domain = _played(steps)
@@ -241,7 +242,7 @@ def _check_rest(domain: MemoryDomain) -> None:
 
 
 @given(_STEPS, st.sampled_from(["stt-a", "stt-b"]), _ATTEMPTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_who_should_not_run_is_told_once(steps: list[Fact | timedelta], by: str, attempt: int) -> None:
     """A `running` that does not count is answered by exactly one stop that names attempt and instance, or counted."""
     domain = _played(steps)
@@ -257,7 +258,7 @@ def test_who_should_not_run_is_told_once(steps: list[Fact | timedelta], by: str,
 
 
 @given(_shuffled(ends=st.booleans()))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_decisions_are_pure(facts: list[RoomFact]) -> None:
     """The same slice and fact give the same decision, and the slice stays as it was."""
     domain = MemoryDomain()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.events import TurnCompleted
 from schemas.reports import WorkState
+from tests.support.servers import examples
 from tests.support.talk import LEASE, Talk
 from worker.domain.conversation import to_json
 from worker.domain.effects import Announce, AskAi, Speak
@@ -100,7 +101,7 @@ def _check(talk: Talk) -> None:
 
 
 @given(st.lists(steps, max_size=40), st.booleans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_whatever_comes(run: list[Step], speak: bool) -> None:
     """At most one turn is in the making, asked and spoken twice at most, in order; with time each completes once."""
     talk = Talk(speak=speak)
@@ -115,7 +116,7 @@ def test_whatever_comes(run: list[Step], speak: bool) -> None:
 
 
 @given(st.lists(steps, max_size=25))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_the_end_leaves_nothing(run: list[Step]) -> None:
     """After the session's end every turn is completed, once, and no report, wake or word begins another."""
     talk = Talk()
@@ -130,7 +131,7 @@ def test_the_end_leaves_nothing(run: list[Step]) -> None:
 
 
 @given(st.data(), st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_an_answer_permuted_and_doubled(data: st.DataObject, speak: bool) -> None:
     """Parts permuted and doubled, with heartbeats between, are spoken and completed as if they came in order."""
     count = data.draw(st.integers(1, 4))
@@ -155,7 +156,7 @@ def test_an_answer_permuted_and_doubled(data: st.DataObject, speak: bool) -> Non
 
 
 @given(st.lists(st.tuples(st.integers(0, 40_000), st.integers(0, 300_000)), min_size=1, max_size=12))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_its_size_is_bounded(lengths: list[tuple[int, int]]) -> None:
     """However much is said and answered, the document stays within its bounds."""
     talk = Talk(speak=False)
