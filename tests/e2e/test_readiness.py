@@ -1,4 +1,5 @@
-"""What `/readyz` says of a part whose broker hangs: a process that stands still, with its connections open."""
+"""What `/readyz` says of a part whose queues are not made yet, or whose broker hangs: a process that stands still, with
+its connections open."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.client import Client
 from tests.e2e.processes import Parts, without_livekit
 from tests.support.polling import until
 from tests.support.tcp_proxy import TcpProxy
@@ -42,6 +44,14 @@ async def test_a_part_that_needs_the_broker_is_not_ready_while_it_hangs(
     proxy.go_on()
     await part.ready(within_s=WITHIN_S)
     assert "broker.lost" not in part.said
+
+
+async def test_a_worker_that_is_ready_has_made_its_queues(amqp_url: str, parts: Parts) -> None:
+    """Whoever waited for it finds them, in a vhost that was empty."""
+    await parts.start("worker")
+    async with Client(amqp_url) as client:
+        for queue in ("june.rooms.v1.p15", "june.tts.jobs.v1", "june.dead.v1"):
+            assert await client.depth(queue) == 0
 
 
 async def test_the_ingress_is_ready_while_its_spool_is(parts: Parts, proxy: TcpProxy) -> None:

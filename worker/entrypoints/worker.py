@@ -63,6 +63,7 @@ _CLAIM_EVERY = timedelta(seconds=1)
 """How often a worker asks whether the next comparison with LiveKit is due, and its own to make."""
 _PURGE_EVERY = timedelta(minutes=1)
 _LEFT_BEHIND = timedelta(seconds=10)
+_NOT_DECLARED = "what June needs in RabbitMQ is not declared yet"
 
 
 def as_fact(payload: Mapping[str, Any], received_at: datetime) -> RoomFact | None:
@@ -105,8 +106,13 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     livekit = LiveKitServer(
         url=settings.livekit_ws_url.get_secret_value(), key=keys.signing_key, secret=keys.signing_secret
     )
+    declared = asyncio.Event()
+
+    async def broker_trouble() -> str | None:
+        return await broker.trouble() or (None if declared.is_set() else _NOT_DECLARED)
+
     readiness = Readiness(
-        checks={"broker": broker.trouble, "store": lambda: _reason(store.check)},
+        checks={"broker": broker_trouble, "store": lambda: _reason(store.check)},
         info={"livekit": lambda: _reason(livekit.check)},
     )
     async with AsyncExitStack() as stack:
@@ -118,6 +124,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
             return
         parts = compose(settings, worker_id=worker_id, broker=broker, store=store, livekit=livekit)
         async with _running(parts):
+            declared.set()
             log.info("worker.ready", worker=worker_id)
             await stop.wait()
             log.info("worker.draining", worker=worker_id)
