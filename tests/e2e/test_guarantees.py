@@ -165,7 +165,7 @@ async def test_a_silent_livekit_is_unavailable_in_time(amqp_url: str, install: I
 async def test_an_error_of_livekit_is_not_remembered(amqp_url: str, install: Install, code: str) -> None:
     """A create that met LiveKit's trouble is retryable, and works when the trouble is over."""
     async with install(amqp_url) as june, Client(june.amqp_url) as client:
-        june.livekit.fail_next(code)
+        june.livekit.fail_next(code, of="CreateRoom")
         body = command(CREATE, {"user_id": "ann"})
         answer = await client.ask_bytes(body)
         assert (answer["error"]["code"], answer["error"]["retryable"]) == ("unavailable", True)
@@ -179,7 +179,7 @@ async def test_a_delete_that_livekit_did_not_carry_out_is_kept(amqp_url: str, in
         made = (await client.ok(CREATE, {"user_id": "ann"}))["session"]
         june.livekit.join(made["room_name"], "ann")
         await inbox.first(lambda one: one.type == JOINED)
-        june.livekit.fail_next("unavailable", times=3)
+        june.livekit.fail_next("unavailable", times=3, of="DeleteRoom")
         delete = command(DELETE, {"session_id": made["session_id"]})
         await _is_unavailable(client, delete)
         assert june.livekit.room_sid(made["room_name"])

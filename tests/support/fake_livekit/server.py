@@ -234,9 +234,10 @@ class FakeLiveKit:
         """Calls of this method are, until `slow`."""
         self._api.delays[method] = delay
 
-    def fail_next(self, code: str, times: int = 1) -> None:
-        """The next calls are answered with this Twirp error code, and nothing is done."""
-        self._api.fail_next(code, times)
+    def fail_next(self, code: str, times: int = 1, *, of: str | None = None) -> None:
+        """The next calls, those of this method where one is named, are answered with this Twirp error code, and
+        nothing is done."""
+        self._api.fail_next(code, times, of)
 
     @property
     def calls(self) -> list[str]:

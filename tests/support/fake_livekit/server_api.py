@@ -97,7 +97,7 @@ class FakeServerApi:
         self._key = key
         self._verifier = api.TokenVerifier(key, secret)
         self._no_response_after = no_response_after
-        self._failures: deque[str] = deque()
+        self._failures: deque[tuple[str, str | None]] = deque()
         self.delay = timedelta()
         """How long each answer takes, after the call was carried out."""
         self.delays: dict[str, timedelta] = {}
@@ -115,9 +115,10 @@ class FakeServerApi:
         app.router.add_post("/twirp/{service}/{method}", self._handle)
         return app
 
-    def fail_next(self, code: str, times: int) -> None:
-        """The next calls are answered with this Twirp error; nothing is done."""
-        self._failures.extend([code] * times)
+    def fail_next(self, code: str, times: int, of: str | None) -> None:
+        """The next calls, those of this method where one is named, are answered with this Twirp error; nothing is
+        done."""
+        self._failures.extend([(code, of)] * times)
 
     async def _hello(self, _request: web.Request) -> web.Response:
         return web.Response(text="OK")
@@ -139,8 +140,8 @@ class FakeServerApi:
         return answer
 
     def _answer(self, request: web.Request, body: bytes) -> web.Response:
-        if self._failures:
-            raise TwirpError(self._failures.popleft(), "as the test asked for")
+        if self._failures and self._failures[0][1] in {None, request.match_info["method"]}:
+            raise TwirpError(self._failures.popleft()[0], "as the test asked for")
         grants = self._grants(request)
         if grants is None:
             return web.Response(status=401, text="invalid token")
