@@ -1,4 +1,4 @@
-"""June's parts as processes of their own, told by settings alone: nothing of June is imported here.
+"""June's parts as processes of their own, told by settings alone.
 
 Promises: a part that was started is stopped with the test; `stop` asks by SIGTERM and demands exit 0 within the ten
 seconds that the contract gives it. What a part said is shown when it fails.
@@ -15,14 +15,26 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import aiohttp
 
 from deploy.servers import free_port
+from tests.support.preloaded import Forked
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN_S = 60
 DRAINED_WITHIN_S = 10
+
+
+class Process(Protocol):
+    """What is asked of a process: of `subprocess.Popen`, or of one that was forked."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float) -> int: ...
+    def send_signal(self, number: signal.Signals, /) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -30,7 +42,7 @@ class Part:
     """One process. Signals go to it alone."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: Process
     admin_port: int
     log: Path
 
@@ -53,7 +65,7 @@ class Part:
                                 return await answer.text()
                     except aiohttp.ClientError as error:
                         seen = error
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.02)
         raise AssertionError(f"{self.name}: /readyz is not {status} but {seen}\n{self.said}")
 
     def kill(self) -> None:
@@ -84,10 +96,14 @@ class Part:
 
 @dataclass(kw_only=True)
 class Parts:
-    """Starts parts that share one installation's settings, each with an admin port and a log of its own."""
+    """Starts parts that share one installation's settings, each with an admin port and a log of its own.
+
+    `from_nothing`: each by `python -m`, instead of forked from a process that has imported them.
+    """
 
     env: Mapping[str, str]
     directory: Path
+    from_nothing: bool = False
     running: list[Part] = field(default_factory=list)
 
     async def start(self, name: str, *, ready: bool = True, **settings: str) -> Part:
@@ -101,15 +117,10 @@ class Parts:
     def _spawn(self, name: str, settings: Mapping[str, str]) -> Part:
         admin_port = free_port()
         log = self.directory / f"{name}-{len(self.running)}.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", name],
-                cwd=ROOT,
-                env=without_ours(os.environ) | {**self.env, "JUNE_ADMIN_PORT": str(admin_port), **settings},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
+        env = without_ours(os.environ) | {**self.env, "JUNE_ADMIN_PORT": str(admin_port), **settings}
+        process = (
+            from_nothing(name, env, log) if self.from_nothing else Forked(name, env=env, cwd=ROOT, log=log)
+        )
         return Part(name=name, process=process, admin_port=admin_port, log=log)
 
     async def stop(self) -> None:
@@ -143,11 +154,24 @@ def without_livekit(amqp_url: str, directory: Path) -> Iterator[Parts]:
         "JUNE_API_PORT": str(free_port()),
         "JUNE_SPOOL_DIR": str(directory / "spool"),
     }
-    parts = Parts(env=env, directory=directory)
+    parts = Parts(env=env, directory=directory, from_nothing=True)
     try:
         yield parts
     finally:
         parts.kill()
+
+
+def from_nothing(name: str, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """`python -m name`."""
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", name],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def without_ours(env: Mapping[str, str]) -> dict[str, str]:
