@@ -26,7 +26,8 @@ from worker.adapters.amqp.ranks import rank
 
 PARTITIONS = range(16)
 MOVED_WITHIN_S = 90
-"""A worker that stands still is noticed by its heartbeat alone."""
+HEARTBEAT_S = 4
+"""By which alone a worker that stands still is noticed, after two of them or three."""
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 Holders = Mapping[int, str]
@@ -153,7 +154,7 @@ async def test_a_worker_that_stood_still_among_others(
     """Others take its partitions over when its heartbeat fails; when it goes on it does no harm to any room, and is a
     worker like the others."""
     async with (
-        install(amqp_url, workers=3, JUNE_DATABASE_URL=postgres_url) as june,
+        install(f"{amqp_url}?heartbeat={HEARTBEAT_S}", workers=3, JUNE_DATABASE_URL=postgres_url) as june,
         Client(amqp_url) as client,
     ):
         inbox = await client.subscribe(*JUNE_SENDS)
