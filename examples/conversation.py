@@ -204,6 +204,13 @@ def _run(timeline: Timeline, *, once: bool) -> int:
     return 0
 
 
+def _as_ctrl_c(*_: object) -> None:
+    """Also where Ctrl-C itself is ignored, as it is in the background of a shell."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.conversation", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the conversation")
@@ -211,7 +218,7 @@ def main() -> int:
     # What its library in Rust remarks is no part of the story; what fails is raised.
     logging.getLogger("livekit").setLevel(logging.CRITICAL)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.signal(number, _as_ctrl_c)
     return _run(Timeline(Console()), once=arguments.once)
 
 

@@ -23,6 +23,8 @@ from tests.support.polling import wait_until
 
 LATEST_S = 90
 NOWHERE = "http://127.0.0.1:1"
+IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$0" "$@"')
+"""A shell's background, where Ctrl-C is ignored."""
 
 one_broker = pytest.mark.parametrize("rabbitmq_version", chosen_versions()[-1:], indirect=True)
 """For what has nothing to do with the broker's version."""
@@ -33,10 +35,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts the conversation with its output in a pipe; ended with the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def start(*arguments: str, in_background: bool = False, **environment: str) -> subprocess.Popen[str]:
         with (tmp_path / "out.txt").open("w") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "examples.conversation", *arguments],
+                [
+                    *(IN_BACKGROUND if in_background else ()),
+                    *(sys.executable, "-m", "examples.conversation", *arguments),
+                ],
                 cwd=ROOT,
                 env={**os.environ, "JUNE_RUN_DIR": str(tmp_path), **environment},
                 stdin=subprocess.DEVNULL,
@@ -124,8 +129,9 @@ def test_no_process_is_left_behind(
     during: str,
     code: int,
 ) -> None:
-    """Ctrl-C while it stays up is a good end; after that, and any other, everything that it started is gone."""
-    process = start(**given(rabbitmq_server))
+    """Ctrl-C while it stays up is a good end; after that, and any other, everything that it started is gone. SIGTERM
+    ends it in a shell's background, too."""
+    process = start(in_background=end is signal.SIGTERM, **given(rabbitmq_server))
     until_said(during, process, tmp_path)
     children = descendants(process.pid)
     assert len(children) >= 10, "five parts with their guards"
