@@ -50,10 +50,10 @@ class Acknowledger:
         self._sent: set[int] = set()
         self._oldest = 1
 
-    def settle(self, tag: int, verdict: Verdict) -> int:
-        """Remember a verdict; how many there are since the last `take`."""
+    def settle(self, tag: int, verdict: Verdict) -> bool:
+        """Remember a verdict; True when it is the first since the last `take`."""
         self._verdicts[tag] = verdict
-        return len(self._verdicts)
+        return len(self._verdicts) == 1
 
     def take(self) -> list[Settle]:
         """The frames for what was settled since the last time, in an order that the broker understands."""

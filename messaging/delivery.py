@@ -1,6 +1,6 @@
 """A message in a consumer's hands: read it, and settle it exactly once.
 
-Settling is not awaited: it is told to the broker within 20 ms, with what else was settled meanwhile. When the channel
+Settling is not awaited: what is settled in one turn of the event loop leaves in one write. When the channel
 that brought a delivery is gone, the broker has given the message to somebody else already: the delivery is
 then `stale`, settling it does nothing, and work that has not begun should not begin.
 """

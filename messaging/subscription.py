@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from pamqp import commands
 from pamqp.common import FieldTable
@@ -24,10 +24,6 @@ from messaging.wire.properties import decode_properties
 
 StreamOffset: TypeAlias = str | int | datetime
 
-_TICK_S: Final = 0.02
-"""Acks leave at the next multiple of it, with those of other queues: one write for us, one of the disk for the broker.
-After a crash so much more comes again, and is known by its id."""
-
 
 class Subscription(Silent):
     """Deliveries of `queue`, in order; at most the prefetch of `open` are out at once."""
@@ -40,8 +36,6 @@ class Subscription(Silent):
         self._channel: Channel | None = None
         self._buffer: deque[Delivery] = deque()
         self._settled = Acknowledger()
-        self._prefetch = 1
-        self._flushing = False
         self._wake = asyncio.Event()
         self._halted = False
 
@@ -60,7 +54,6 @@ class Subscription(Silent):
 
         `stream_offset`: where to begin in a stream, in RabbitMQ's words.
         """
-        self._prefetch = prefetch
         channel = self._channel = await connection.open_channel(self)
         if exclusive:
             await channel.call(commands.Queue.Declare(queue=self.queue, exclusive=True))
@@ -108,24 +101,11 @@ class Subscription(Silent):
         return self.error is None
 
     def settle(self, tag: int, verdict: Verdict) -> None:
-        """Gather a verdict. An ack waits for others: 20 ms, or until half of the prefetch is settled.
-
-        What is given back or refused leaves with all that was gathered, at the end of this turn of the event loop.
-        """
-        if self.error is not None:
-            return
-        waiting = self._settled.settle(tag, verdict)
-        if self._flushing:
-            return
-        loop = asyncio.get_running_loop()
-        if verdict is not Verdict.ACK or 2 * waiting >= self._prefetch:
-            self._flushing = True
-            loop.call_soon(self._flush)
-        elif waiting == 1:
-            loop.call_at((loop.time() // _TICK_S + 1) * _TICK_S, self._flush)
+        """Gather a verdict for the write at the end of this turn of the event loop."""
+        if self.error is None and self._settled.settle(tag, verdict):
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._flushing = False
         if self._channel is not None and self.error is None:
             number = self._channel.number
             frames = b"".join(settle.encode(number) for settle in self._settled.take())
