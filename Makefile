@@ -7,8 +7,8 @@ ARGS ?=
 FAST ?=
 ONCE ?=
 SWITCHED_ON := $(filter-out 0,$(FAST))
-# Tests run in so many processes, those that need no server in more; ARGS goes to pytest: make test ARGS="-k webhook -x"
-JOBS ?= $(if $(SWITCHED_ON),3,2)
+# Tests run in so many processes; ARGS goes to pytest: make test ARGS="-k webhook -x"
+JOBS ?= 3
 # Modules stay together where they share servers; else whoever is done takes tests from those that are not.
 DIST := $(if $(SWITCHED_ON),worksteal,loadscope)
 
