@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-import sys
+import signal
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +16,7 @@ import aiohttp
 
 from deploy.servers import free_port
 from tests.support.polling import until
+from tests.support.preloaded import Forked
 from tests.unit.webhook_ingress.tokens import KEY, SECRET, token
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +27,7 @@ ROOM = "june room/ü*#"
 class Ingress:
     """A process, and a way to talk to it."""
 
-    process: asyncio.subprocess.Process
+    process: Forked
     session: aiohttp.ClientSession
     url: str
     admin_url: str
@@ -76,15 +77,19 @@ class Ingress:
 
     async def kill(self) -> None:
         """kill -9."""
-        self.process.kill()
-        await self.process.wait()
+        self.process.send_signal(signal.SIGKILL)
+        await self.ended()
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended: within the ten seconds that it has to drain, and a few."""
+        return await asyncio.to_thread(self.process.wait, 15)
 
 
 @asynccontextmanager
 async def running(
     amqp_url: str, folder: Path, *, spool: Path | None = None, **settings: str
 ) -> AsyncIterator[Ingress]:
-    """`python -m webhook_ingress`, listening. Its log is in `folder`, and its spool, if no other is given."""
+    """An ingress that listens. Its log is in `folder`, and its spool, if no other is given."""
     port, admin_port = free_port(), free_port()
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("JUNE_", "LIVEKIT_"))},
@@ -97,25 +102,19 @@ async def running(
         **settings,
     }
     log = folder / f"ingress-{port}.log"
-    with log.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "webhook_ingress", cwd=ROOT, env=env, stdout=out, stderr=out
+    async with aiohttp.ClientSession() as session:
+        ingress = Ingress(
+            process=Forked("webhook_ingress", env=env, cwd=ROOT, log=log),
+            session=session,
+            url=f"http://127.0.0.1:{port}/api/livekit-webhooks",
+            admin_url=f"http://127.0.0.1:{admin_port}",
+            log=log,
         )
-    try:
-        async with aiohttp.ClientSession() as session:
-            ingress = Ingress(
-                process=process,
-                session=session,
-                url=f"http://127.0.0.1:{port}/api/livekit-webhooks",
-                admin_url=f"http://127.0.0.1:{admin_port}",
-                log=log,
-            )
+        try:
             await _listening(ingress)
             yield ingress
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        finally:
+            await ingress.kill()
 
 
 async def _listening(ingress: Ingress) -> None:
@@ -123,7 +122,7 @@ async def _listening(ingress: Ingress) -> None:
         try:
             await ingress.session.get(ingress.url)
         except aiohttp.ClientConnectionError:
-            assert ingress.process.returncode is None, ingress.said()
+            assert ingress.process.poll() is None, ingress.said()
             return False
         return True
 

@@ -94,7 +94,7 @@ async def test_sigterm_drains_and_exits_0(amqp_url: str, tmp_path: Path) -> None
         ingress.process.send_signal(signal.SIGTERM)
         results = await asyncio.gather(*posting, return_exceptions=True)
         async with asyncio.timeout(10):
-            assert await ingress.process.wait() == 0
+            assert await ingress.ended() == 0
         found = {m.message_id for m in await taken(amqp_url, partition_queue(partition_of(ROOM)))}
     promised = {
         f"EV_{n}" for n, result in enumerate(results, 1) if isinstance(result, tuple) and result[0] == 200
