@@ -4,6 +4,7 @@ RabbitMQ 3.10 takes arguments that it does not know without a word, and then doe
 finds them by declaring each queue once more with one argument changed: who compares it says no.
 """
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
@@ -18,6 +19,7 @@ from messaging.wire.errors import ChannelClosed, ConnectionLost
 from schemas.topology import Queue, Topology
 
 _PATIENCE: Final = timedelta(seconds=30)
+_TRY_AGAIN_S: Final = 1
 _AT_LEAST_ONCE: Final[Mapping[str, object]] = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
 # Alternatives that a broker accepts as values, so that only the difference can be what it minds.
 _OTHER_WORDS: Final[Mapping[str, str]] = {
@@ -45,6 +47,21 @@ async def declare(broker: Broker, topology: Topology) -> None:
     broker.remember(topology)
 
 
+async def establish(broker: Broker, topology: Topology) -> tuple[str, ...]:
+    """`declare`, then `verify`: again each second, and said, while the broker cannot, however long that takes.
+
+    One that has just started answers before all its queues are there: "is down or inaccessible". Raises
+    TopologyMismatch.
+    """
+    while True:
+        try:
+            await declare(broker, topology)
+            return await verify(broker, topology)
+        except BrokerUnavailable as error:
+            log.warning("broker.waiting", error=str(error))
+            await asyncio.sleep(_TRY_AGAIN_S)
+
+
 async def verify(broker: Broker, topology: Topology) -> tuple[str, ...]:
     """What the broker did not make as asked, a sentence each; empty when all is well. Changes nothing.
 
@@ -59,7 +76,7 @@ async def verify(broker: Broker, topology: Topology) -> tuple[str, ...]:
                 for argument in queue.arguments
                 if await _is_ignored(connection, queue, argument)
             ]
-    except (ConnectionLost, TimeoutError) as error:
+    except (ConnectionLost, ChannelClosed, TimeoutError) as error:
         raise BrokerUnavailable(
             f"the topology could not be verified: {str(error) or 'no answer in time'}"
         ) from error

@@ -21,7 +21,7 @@ import structlog
 from messaging.connection import Broker
 from messaging.consumer import Consumer
 from messaging.publisher import Publisher
-from messaging.topology import declare, verify
+from messaging.topology import establish
 from messaging.watchdog import Watchdog
 from runtime.admin import Readiness, serve_admin
 from runtime.settings import WorkerSettings
@@ -226,8 +226,7 @@ def _config(settings: WorkerSettings) -> Config:
 async def _wait_for_servers(broker: Broker, store: Store) -> None:
     await store.start()
     await broker.start()
-    await declare(broker, TOPOLOGY)
-    for problem in await verify(broker, TOPOLOGY):
+    for problem in await establish(broker, TOPOLOGY):
         log.warning("topology.weaker_than_asked", problem=problem)
 
 

@@ -1,16 +1,18 @@
 """The topology, as brokers make it."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from messaging.connection import Broker
 from messaging.consumer import Consumer
 from messaging.failures import BrokerUnavailable, TopologyMismatch
 from messaging.publisher import Publisher
-from messaging.topology import declare, verify
-from schemas.topology import TOPOLOGY, Topology
+from messaging.topology import declare, establish, verify
+from schemas.topology import TOPOLOGY, Binding, Exchange, Topology
 from tests.integration.messaging.tools import (
     QUEUE,
     SOON,
@@ -30,6 +32,19 @@ async def test_the_projects_own_topology_is_made_as_asked(amqp_url: str) -> None
     async with connected(amqp_url, TOPOLOGY) as broker:
         await declare(broker, TOPOLOGY)
         assert await verify(broker, TOPOLOGY) == ()
+
+
+async def test_what_cannot_be_made_yet_is_waited_for(amqp_url: str) -> None:
+    """A broker that has just started may not have all of its queues yet: here it lacks what one is bound to."""
+    missing = Topology(exchanges=(Exchange("test.missing"),), queues=())
+    needy = topology(replace(quorum("test.needy"), bindings=(Binding("test.missing", "#"),)))
+    async with connected(amqp_url) as broker, asyncio.TaskGroup() as tasks:
+        with capture_logs() as logs:
+            established = tasks.create_task(establish(broker, needy))
+            await until(lambda: [one for one in logs if one["event"] == "broker.waiting"])
+        assert "test.missing" in logs[0]["error"]
+        await declare(broker, missing)
+        assert await established == ()
 
 
 async def test_a_queue_that_is_made_otherwise_is_named(amqp_url: str) -> None:
