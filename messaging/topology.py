@@ -47,19 +47,22 @@ async def declare(broker: Broker, topology: Topology) -> None:
     broker.remember(topology)
 
 
-async def establish(broker: Broker, topology: Topology) -> tuple[str, ...]:
+async def establish(broker: Broker, topology: Topology) -> None:
     """`declare`, then `verify`: again each second, and said, while the broker cannot, however long that takes.
 
-    One that has just started answers before all its queues are there: "is down or inaccessible". Raises
-    TopologyMismatch.
+    One that has just started answers before all its queues are there: "is down or inaccessible". What it made weaker
+    than asked is a warning. Raises TopologyMismatch.
     """
     while True:
         try:
             await declare(broker, topology)
-            return await verify(broker, topology)
+            for problem in await verify(broker, topology):
+                log.warning("topology.weaker_than_asked", problem=problem)
         except BrokerUnavailable as error:
             log.warning("broker.waiting", error=str(error))
             await asyncio.sleep(_TRY_AGAIN_S)
+        else:
+            return
 
 
 async def verify(broker: Broker, topology: Topology) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ import structlog
 from messaging.connection import Broker
 from messaging.failures import BrokerUnavailable, TopologyMismatch
 from messaging.publisher import Publisher
-from messaging.topology import declare
+from messaging.topology import declare, establish
 from runtime.admin import Check, Readiness, serve_admin
 from runtime.process import start
 from runtime.settings import IngressSettings
@@ -101,15 +101,8 @@ async def _serving(settings: IngressSettings, sink: EventSink, metrics: Metrics)
 async def _connect(broker: Broker) -> None:
     """Returns once RabbitMQ has our topology; raises TopologyMismatch when it has another one."""
     await broker.start()
-    while True:
-        try:
-            await declare(broker, TOPOLOGY)
-        except BrokerUnavailable as error:
-            log.warning("broker.waiting", error=str(error))
-            await asyncio.sleep(1)
-        else:
-            log.info("ingress.ready")
-            return
+    await establish(broker, TOPOLOGY)
+    log.info("ingress.ready")
 
 
 async def _repair(broker: Broker) -> None:

@@ -226,8 +226,7 @@ def _config(settings: WorkerSettings) -> Config:
 async def _wait_for_servers(broker: Broker, store: Store) -> None:
     await store.start()
     await broker.start()
-    for problem in await establish(broker, TOPOLOGY):
-        log.warning("topology.weaker_than_asked", problem=problem)
+    await establish(broker, TOPOLOGY)
 
 
 async def _unless_stopped(work: Awaitable[None], stop: asyncio.Event) -> bool:

@@ -44,7 +44,8 @@ async def test_what_cannot_be_made_yet_is_waited_for(amqp_url: str) -> None:
             await until(lambda: [one for one in logs if one["event"] == "broker.waiting"])
         assert "test.missing" in logs[0]["error"]
         await declare(broker, missing)
-        assert await established == ()
+        await established
+        assert await verify(broker, needy) == ()
 
 
 async def test_a_queue_that_is_made_otherwise_is_named(amqp_url: str) -> None:
